@@ -1,0 +1,43 @@
+# The same commands for people and CI. `make up` and `make test` need Python 3.11 and make, nothing else.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Nothing is signed by it: the checks read settings, and a key would be written to disk otherwise.
+CHECK_ENV := SENTINEL_SECRET_KEY=a-key-for-make-check-alone-4f1c8a6be2d94750b3
+.DEFAULT_GOAL := help
+
+.PHONY: help install up test check compose-test lock
+
+help: ## list the commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
+
+install: .venv/.installed ## make the environment from the hash-locked requirements
+
+.venv/.installed: requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+	  { echo "Sentinel needs Python 3.11: install it, or name it with 'make PYTHON=/path/to/python3.11'."; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+	  { echo "Python's venv module is missing: on Debian, 'apt-get install python3.11-venv'."; exit 1; }
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+up: install ## run the whole cluster on this machine until Ctrl-C
+	@exec $(BIN)/sentinel up
+
+test: install ## run the whole test suite, with its own servers
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: install ## format, lint, types, import contracts, migrations, deploy settings, known vulnerabilities
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(CHECK_ENV) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(CHECK_ENV) $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+compose-test: install ## bring the containers up for real, in a Docker engine of the test's own if none runs
+	$(BIN)/python -m pytest tests/compose -p no:django --override-ini addopts= --timeout 2400 -v
+
+lock: install ## write the hash-locked requirements anew from pyproject.toml
+	$(BIN)/uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --no-header --generate-hashes pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --no-header --generate-hashes pyproject.toml --extra dev -o requirements-dev.txt
