@@ -1,0 +1,1 @@
+"""What is watched: the domains that people register. Knows nothing of checks."""

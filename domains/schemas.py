@@ -1,0 +1,283 @@
+"""The shapes of domains and of errors in the API. No I/O."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from ninja import Schema
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+
+from domains import models
+from domains.expected_status import normalise_expected_status
+from domains.weburl import MAX_URL_CHARS, normalise_url
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class ErrorItem(Schema):
+    """One thing that is wrong with a request."""
+
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+
+class Problem(Schema):
+    """An error, as RFC 9457 has it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Unprocessable Content",
+                    "status": 422,
+                    "detail": "1 field is not valid",
+                    "instance": "/api/domains/",
+                    "errors": [{"pointer": "#/interval", "detail": "must be a multiple of 5"}],
+                }
+            ]
+        }
+    )
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[ErrorItem] | None = None
+
+
+def problems(*statuses: int) -> dict[int, type[Problem]]:
+    """Return the error responses of an operation: the given ones and those every one has."""
+    return dict.fromkeys(sorted({401, 422, 500, 503, *statuses}), Problem)
+
+
+def _plain(text: str) -> str:
+    if match := _CONTROL.search(text):
+        raise ValueError(f"it contains the control character {match[0]!r}: remove it")
+    return text
+
+
+def _distinct(items: list[str]) -> list[str]:
+    if len(set(items)) != len(items):
+        raise ValueError("it names something twice: remove the repetition")
+    return items
+
+
+def _whole_ticks(seconds: int) -> int:
+    if seconds % models.INTERVAL_STEP:
+        raise ValueError(f"it must be a multiple of {models.INTERVAL_STEP} seconds, such as 60")
+    return seconds
+
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_plain),
+    Field(description="What people call it."),
+]
+Url = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_URL_CHARS),
+    AfterValidator(normalise_url),
+    Field(description="An http or https address; stored in its normal form."),
+]
+Method = Annotated[
+    Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"],
+    Field(description="The method of the request."),
+]
+Interval = Annotated[
+    int,
+    Field(
+        strict=True,
+        ge=models.MIN_INTERVAL,
+        le=models.MAX_INTERVAL,
+        description="Seconds from one check to the next, a multiple of 5.",
+    ),
+    AfterValidator(_whole_ticks),
+]
+Timeout = Annotated[
+    int,
+    Field(
+        strict=True,
+        ge=models.MIN_TIMEOUT,
+        le=models.MAX_TIMEOUT,
+        description="Seconds for the whole check, DNS and body included.",
+    ),
+]
+ExpectedStatus = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=200),
+    AfterValidator(normalise_expected_status),
+    Field(description="Status codes that count as up: codes and ranges separated by commas."),
+]
+Flag = Annotated[bool, Field(strict=True)]
+Tags = Annotated[
+    list[
+        Annotated[
+            str,
+            StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
+            AfterValidator(_plain),
+        ]
+    ],
+    Field(max_length=50),
+    AfterValidator(_distinct),
+]
+Locations = Annotated[
+    list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]],
+    Field(min_length=1, max_length=20, description="Names of the locations that check it."),
+    AfterValidator(_distinct),
+]
+
+
+class DomainIn(Schema):
+    """What registers a domain: ``name`` and ``url`` are enough."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"name": "Example", "url": "https://example.org/"}]},
+    )
+
+    name: Name
+    url: Url
+    method: Method = "GET"
+    interval: Interval = 60
+    timeout: Timeout = 10
+    expected_status: ExpectedStatus = "200-299"
+    follow_redirects: Flag = True
+    verify_tls: Flag = True
+    locations: Locations = Field(default_factory=models.default_locations)
+    tags: Tags = Field(default_factory=list)
+    enabled: Flag = True
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
+class DomainPatch(Schema):
+    """The fields to change; what is left out stays."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra=_without_defaults,
+    )
+
+    # The defaults are never used (only fields that were sent are), and null is refused.
+    name: Name = Field(default="")
+    url: Url = Field(default="")
+    method: Method = Field(default="GET")
+    interval: Interval = Field(default=60)
+    timeout: Timeout = Field(default=10)
+    expected_status: ExpectedStatus = Field(default="")
+    follow_redirects: Flag = Field(default=True)
+    verify_tls: Flag = Field(default=True)
+    locations: Locations = Field(default_factory=list)
+    tags: Tags = Field(default_factory=list)
+    enabled: Flag = Field(default=True)
+
+
+State = Literal["up", "degraded", "down", "internal"]
+
+
+class LastResult(Schema):
+    """The newest row of the ledger for a domain, in short."""
+
+    slot: datetime
+    location: str
+    kind: str
+    state: str
+    reason: str | None
+    detail: str
+    status_code: int | None
+    total_us: int | None
+
+
+class Observation(Schema):
+    """What has been seen of a domain: nulls until the first result."""
+
+    state: State | None = None
+    since: datetime | None = None
+    last_result: LastResult | None = None
+
+
+class DomainOut(Schema):
+    """A domain, and what is known of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": 1,
+                    "name": "Example",
+                    "url": "https://example.org/",
+                    "method": "GET",
+                    "interval": 60,
+                    "timeout": 10,
+                    "expected_status": "200-299",
+                    "follow_redirects": True,
+                    "verify_tls": True,
+                    "locations": ["local"],
+                    "tags": [],
+                    "enabled": True,
+                    "created_at": "2026-11-23T12:00:00Z",
+                    "updated_at": "2026-11-23T12:00:00Z",
+                    "state": "up",
+                    "since": "2026-11-23T12:00:35Z",
+                    "last_result": {
+                        "slot": "2026-11-23T12:00:35Z",
+                        "location": "local",
+                        "kind": "scheduled",
+                        "state": "up",
+                        "reason": None,
+                        "detail": "",
+                        "status_code": 200,
+                        "total_us": 48213,
+                    },
+                }
+            ]
+        }
+    )
+
+    id: int
+    name: str
+    url: str
+    method: str
+    interval: int
+    timeout: int
+    expected_status: str
+    follow_redirects: bool
+    verify_tls: bool
+    locations: list[str]
+    tags: list[str]
+    enabled: bool
+    created_at: datetime
+    updated_at: datetime
+    state: State | None
+    since: datetime | None
+    last_result: LastResult | None
+
+
+class DomainPage(Schema):
+    """A page of domains by id; ``next`` is the address of the page after it, null on the last."""
+
+    items: list[DomainOut]
+    next: str | None
+
+
+def domain_out(domain: models.Domain, seen: Mapping[int, Observation]) -> dict[str, Any]:
+    """Return the fields of a ``DomainOut``."""
+    observation = seen.get(domain.pk, Observation())
+    return {
+        **{
+            name: getattr(domain, name)
+            for name in DomainOut.model_fields
+            if name not in Observation.model_fields
+        },
+        "state": observation.state,
+        "since": observation.since,
+        "last_result": observation.last_result,
+    }

@@ -1,0 +1,88 @@
+"""What people do to domains. The only writer of the table."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import transaction
+
+from domains.models import Domain
+from domains.paging import decode_cursor, encode_cursor
+
+SCHEDULE_FIELDS: Final = frozenset({"interval", "enabled", "locations"})
+"""A change of these begins a new schedule; slots before it are not due under it."""
+
+
+class DomainNotFound(LookupError):  # noqa: N818 - a 404, not a fault
+    """There is no domain of that id."""
+
+    def __init__(self, domain_id: int) -> None:
+        super().__init__(f"there is no domain {domain_id}")
+
+
+def create_domain(fields: Mapping[str, Any], *, now: datetime) -> Domain:
+    """Register a domain, due from ``now`` on; ``fields`` are validated."""
+    domain = Domain(**fields, scheduled_since=now, created_at=now, updated_at=now)
+    domain.save(force_insert=True)
+    return domain
+
+
+def get_domain(domain_id: int) -> Domain:
+    """Return a domain.
+
+    Raises:
+        DomainNotFound: there is none.
+    """
+    domain = Domain.objects.filter(pk=domain_id).first()
+    if domain is None:
+        raise DomainNotFound(domain_id)
+    return domain
+
+
+def change_domain(domain_id: int, fields: Mapping[str, Any], *, now: datetime) -> Domain:
+    """Change the given fields and no others; ``fields`` are validated.
+
+    Raises:
+        DomainNotFound: there is none.
+    """
+    with transaction.atomic():
+        domain = Domain.objects.select_for_update().filter(pk=domain_id).first()
+        if domain is None:
+            raise DomainNotFound(domain_id)
+        changed = {name for name, value in fields.items() if getattr(domain, name) != value}
+        if not changed:
+            return domain
+        for name in changed:
+            setattr(domain, name, fields[name])
+        domain.updated_at = now
+        if changed & SCHEDULE_FIELDS:
+            domain.scheduled_since = now
+        domain.save(update_fields=[*changed, "updated_at", "scheduled_since"])
+    return domain
+
+
+def delete_domain(domain_id: int) -> None:
+    """Delete a domain and its present state.
+
+    Raises:
+        DomainNotFound: there is none.
+    """
+    deleted, _ = Domain.objects.filter(pk=domain_id).delete()
+    if not deleted:
+        raise DomainNotFound(domain_id)
+
+
+def page_of_domains(*, cursor: str | None, limit: int) -> tuple[list[Domain], str | None]:
+    """Return domains by id, and the cursor of the next page, None on the last.
+
+    Raises:
+        BadCursor: the cursor is not of this list.
+    """
+    domains = Domain.objects.order_by("pk")
+    if cursor is not None:
+        (last,) = decode_cursor(cursor, int)
+        domains = domains.filter(pk__gt=last)
+    page = list(domains[: limit + 1])
+    if len(page) <= limit:
+        return page, None
+    return page[:limit], encode_cursor(page[limit - 1].pk)
