@@ -1,0 +1,19 @@
+"""Checks, results, history.
+
+The way of the data, one module a step::
+
+    schedule   which slots are due: a pure function of (id, interval, time)
+    dispatch   a sweep: due slots become Batch rows, then messages
+    settling   overdue batches: enqueued again, or their slots recorded as missed
+    checking   one batch: load targets, probe them, hand the outcomes on
+    probes     one check: probe(target, deadline) -> Outcome; plain Python
+    recording  outcomes become Result rows, once; new rows move DomainState
+    verdict    (state, outcome) -> state, transition?; a pure function
+    history    what people read: pages, summaries, the ledger
+    rollups    counts and percentiles over spans
+    retention  partitions made ahead, dropped behind
+
+``ledger`` and ``partitions`` are the floor under dispatch, settling and recording: the
+statements that insert a result row exactly once, and the tables that hold it. ``tasks``
+and ``api`` are the doors.
+"""

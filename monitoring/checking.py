@@ -1,0 +1,283 @@
+"""Running batches: load the targets, probe them together, hand the outcomes to recording.
+
+One ``Checker`` a worker process: an event loop in a thread of its own probes, a second
+thread records. So a slow target holds back neither its neighbours' results nor the next
+batch, and the task's own thread is free as soon as the checks are under way.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+import uvloop
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db.models import F, Q
+
+from domains.expected_status import parse_expected_status
+from domains.models import Domain
+from monitoring.ledger import Row
+from monitoring.models import Batch, Kind, Result
+from monitoring.probes import Probe
+from monitoring.probes.guard import Guard
+from monitoring.probes.outcome import Outcome, Reason, State, Target
+from monitoring.recording import finish, record
+
+log = structlog.get_logger(__name__)
+
+IN_FLIGHT_LIMIT: Final = 500
+"""Checks under way in one process; a batch that would pass it waits its turn."""
+
+CHUNK_ROWS: Final = 100
+CHUNK_SECONDS: Final = 1.0
+_RESOLVER_THREADS: Final = 64
+_RETRY_SECONDS: Final = 1.0
+
+
+@dataclass(slots=True)
+class Work:
+    """One claimed batch: its targets, and how many outcomes are still to be recorded.
+
+    ``epoch`` is the monotonic instant that belongs to ``now``, the database's clock at
+    the claim: instants of checks are reckoned from it, whatever this host's clock does.
+    """
+
+    batch_id: int
+    location_id: int
+    slot: datetime
+    kind: Kind
+    now: datetime
+    epoch: float
+    targets: dict[int, tuple[Target, int]]
+    rows: list[Row] = field(default_factory=list)
+    left: int = 0
+
+    def row(self, domain_id: int, outcome: Outcome, started: float | None) -> Row:
+        """Return the ledger's row for one of the batch's slots."""
+        return Row(
+            domain_id=domain_id,
+            location_id=self.location_id,
+            slot=self.slot,
+            kind=self.kind,
+            started_at=None
+            if started is None
+            else self.now + timedelta(seconds=started - self.epoch),
+            outcome=outcome,
+        )
+
+
+def claim(batch_id: int, *, now: datetime, running_limit: timedelta, guard: Guard) -> Work | None:
+    """Take a batch, unless it is finished, another worker has it, or it is too late.
+
+    Args:
+        batch_id: from the message.
+        now: the database's clock.
+        running_limit: how long another worker's claim is respected.
+        guard: which addresses the targets may have.
+
+    Returns:
+        The work, or None where there is none for this message.
+    """
+    epoch = time.monotonic()
+    free = Q(started_at=None) | Q(started_at__lte=now - running_limit)
+    taken = Batch.objects.filter(free, pk=batch_id, finished_at=None, expires_at__gt=now).update(
+        started_at=now, attempts=F("attempts") + 1
+    )
+    if not taken:
+        return None
+    batch = Batch.objects.get(pk=batch_id)
+    done = set(
+        Result.objects.filter(
+            slot=batch.slot, location_id=batch.location_id, domain_id__in=batch.domain_ids
+        ).values_list("domain_id", flat=True)
+    )
+    domains = Domain.objects.in_bulk([pk for pk in batch.domain_ids if pk not in done])
+    work = Work(
+        batch_id=batch_id,
+        location_id=batch.location_id,
+        slot=batch.slot,
+        kind=Kind(batch.kind),
+        now=now,
+        epoch=epoch,
+        targets={pk: (target_of(domain, guard), domain.timeout) for pk, domain in domains.items()},
+    )
+    gone = Outcome(
+        state=State.MISSED,
+        reason=Reason.NOT_DISPATCHED,
+        detail="the domain was deleted before its check was run",
+        total_us=0,
+    )
+    work.rows = [
+        work.row(pk, gone, None) for pk in batch.domain_ids if pk not in done and pk not in domains
+    ]
+    work.left = len(work.targets) + len(work.rows)
+    return work
+
+
+def hand_back(batch_ids: Sequence[int]) -> None:
+    """Give up claims, so that the next sweep sends these batches to another worker at once."""
+    Batch.objects.filter(pk__in=batch_ids, finished_at=None).update(
+        started_at=None, enqueued_at=None
+    )
+
+
+def target_of(domain: Domain, guard: Guard) -> Target:
+    """Return what the probe may know of a domain."""
+    return Target(
+        url=domain.url,
+        method=domain.method,
+        expected_status=parse_expected_status(domain.expected_status),
+        follow_redirects=domain.follow_redirects,
+        verify_tls=domain.verify_tls,
+        guard=guard,
+    )
+
+
+class Checker:
+    """The probing loop and the recorder of one worker process.
+
+    Args:
+        probe: the function that performs one check.
+    """
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._loop = uvloop.new_event_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(_RESOLVER_THREADS, "resolver"))
+        self._capacity = threading.Condition()
+        self._in_flight = 0
+        self._open: dict[int, Work] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._outcomes: queue.SimpleQueue[tuple[Work, Row] | Work | None] = queue.SimpleQueue()
+        self._threads = (
+            threading.Thread(target=self._run_loop, name="probes", daemon=True),
+            threading.Thread(target=self._run_recorder, name="recorder", daemon=True),
+        )
+        for thread in self._threads:
+            thread.start()
+
+    def run(self, claim_work: Callable[[], Work | None]) -> bool:
+        """Claim a batch when there is room for it, and start its checks. Returns at once after.
+
+        Args:
+            claim_work: called when this process has room, so that a claim is never held idle.
+
+        Returns:
+            Whether there was work.
+        """
+        with self._capacity:
+            self._capacity.wait_for(lambda: self._in_flight < IN_FLIGHT_LIMIT)
+        # A process runs one task at a time, so nobody else takes the room meanwhile; and
+        # the lock is not held over a query, because the loop needs it to end a check.
+        work = claim_work()
+        if work is None:
+            return False
+        with self._capacity:
+            self._in_flight += len(work.targets)
+        self._open[work.batch_id] = work
+        for row in work.rows:
+            self._outcomes.put((work, row))
+        if not work.left:
+            self._outcomes.put(work)
+        self._loop.call_soon_threadsafe(self._start, work)
+        return True
+
+    def drain(self, seconds: float) -> bool:
+        """Let what is under way end and be recorded; return whether it did within ``seconds``."""
+        deadline = time.monotonic() + seconds
+        with self._capacity:
+            self._capacity.wait_for(lambda: self._in_flight == 0, seconds)
+            idle = self._in_flight == 0
+        self._outcomes.put(None)
+        recorder = self._threads[1]
+        recorder.join(max(0.0, deadline - time.monotonic()))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        return idle and not recorder.is_alive()
+
+    def unfinished(self) -> list[int]:
+        """Return the ids of the batches that are not recorded whole."""
+        return sorted(self._open)
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def _start(self, work: Work) -> None:
+        for domain_id in work.targets:
+            task = self._loop.create_task(self._check(work, domain_id))
+            self._tasks.add(task)  # the loop itself holds tasks only weakly
+            task.add_done_callback(self._tasks.discard)
+
+    async def _check(self, work: Work, domain_id: int) -> None:
+        target, timeout = work.targets[domain_id]
+        started = time.monotonic()
+        try:
+            outcome = await self._probe(target, self._loop.time() + timeout)
+        except Exception as error:
+            log.exception("probe raised", domain_id=domain_id)
+            outcome = Outcome(
+                state=State.INTERNAL,
+                reason=Reason.PROBE_ERROR,
+                detail=f"an error inside Sentinel: {type(error).__name__}",
+                total_us=round((time.monotonic() - started) * 1_000_000),
+            )
+        self._outcomes.put((work, work.row(domain_id, outcome, started)))
+        with self._capacity:
+            self._in_flight -= 1
+            self._capacity.notify_all()
+
+    def _run_recorder(self) -> None:
+        stopping = False
+        while not stopping:
+            chunk: list[Row] = []
+            works: list[Work] = []
+            stopping = self._collect(chunk, works)
+            if chunk or works:
+                self._store(chunk, works)
+        connection.close()
+
+    def _collect(self, chunk: list[Row], works: list[Work]) -> bool:
+        """Gather outcomes until the chunk is full or old; return whether to stop after it."""
+        deadline: float | None = None
+        while len(chunk) < CHUNK_ROWS:
+            try:
+                item = self._outcomes.get(
+                    timeout=None if deadline is None else max(0.0, deadline - time.monotonic())
+                )
+            except queue.Empty:
+                return False
+            if item is None:
+                return True
+            if deadline is None:
+                deadline = time.monotonic() + CHUNK_SECONDS
+            if isinstance(item, Work):
+                works.append(item)
+                continue
+            work, row = item
+            chunk.append(row)
+            work.left -= 1
+            if work.left == 0:
+                works.append(work)
+        return False
+
+    def _store(self, chunk: list[Row], works: list[Work]) -> None:
+        """Store a chunk, for as long as it takes: an executed check is not lost to a restart."""
+        while True:
+            try:
+                close_old_connections()
+                record(chunk)
+                finish([work.batch_id for work in works])
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("results wait for the database", rows=len(chunk), error=str(error))
+                connection.close()
+                time.sleep(_RETRY_SECONDS)
+            else:
+                for work in works:
+                    self._open.pop(work.batch_id, None)
+                return

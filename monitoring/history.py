@@ -1,0 +1,149 @@
+"""What people read: pages of results, present states, manual runs, the ledger of a span."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+from django.db.models import Q
+
+from domains.paging import BadCursor, decode_cursor, encode_cursor
+from monitoring.models import Batch, DomainState, Kind, Result
+from monitoring.probes.outcome import State
+from monitoring.verdict import worst
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The state of a domain over its locations, since when, and its newest result."""
+
+    state: State | None
+    since: datetime | None
+    last_result: Result | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """The equation of a span: expected = up + degraded + down + internal + missed + pending."""
+
+    expected: int
+    up: int
+    degraded: int
+    down: int
+    internal: int
+    missed: int
+    pending: int
+
+    @property
+    def balanced(self) -> bool:
+        """Whether it holds. The sides are counted apart: ticks on one, rows on the other."""
+        return self.expected == (
+            self.up + self.degraded + self.down + self.internal + self.missed + self.pending
+        )
+
+
+def page_of_results(
+    domain_id: int,
+    *,
+    start: datetime | None,
+    end: datetime | None,
+    cursor: str | None,
+    limit: int,
+) -> tuple[list[Result], str | None]:
+    """Return a domain's results with start <= slot < end, newest first, and the next cursor.
+
+    Raises:
+        BadCursor: the cursor is not of this list.
+    """
+    results = Result.objects.filter(domain_id=domain_id).select_related("location")
+    if start is not None:
+        results = results.filter(slot__gte=start)
+    if end is not None:
+        results = results.filter(slot__lt=end)
+    if cursor is not None:
+        text, location_id = decode_cursor(cursor, str, int)
+        try:
+            slot = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise BadCursor from error
+        if slot.tzinfo is None or not -(2**15) <= location_id < 2**15:
+            raise BadCursor
+        results = results.filter(Q(slot__lt=slot) | Q(slot=slot, location_id__lt=location_id))
+    page = list(results.order_by("-slot", "-location_id")[: limit + 1])
+    if len(page) <= limit:
+        return page, None
+    last = page[limit - 1]
+    return page[:limit], encode_cursor(last.slot.isoformat(), last.location_id)
+
+
+def present(domain_ids: Sequence[int]) -> dict[int, Present]:
+    """Return what is known of domains now, in two queries however many they are."""
+    states: dict[int, list[DomainState]] = {}
+    for row in DomainState.objects.filter(domain_id__in=domain_ids):
+        states.setdefault(row.domain_id, []).append(row)
+    newest = {
+        result.domain_id: result
+        for result in Result.objects.raw(
+            "SELECT result.* FROM unnest(%s::bigint[]) AS wanted(id) "
+            "CROSS JOIN LATERAL (SELECT * FROM monitoring_result "
+            "WHERE domain_id = wanted.id ORDER BY slot DESC LIMIT 1) AS result",
+            [list(domain_ids)],
+        ).prefetch_related("location")
+    }
+    known = {}
+    for domain_id in states.keys() | newest.keys():
+        rows = states.get(domain_id, [])
+        state = worst([State(row.state) for row in rows])
+        since = max((row.since for row in rows if row.state == state), default=None)
+        known[domain_id] = Present(state, since, newest.get(domain_id))
+    return known
+
+
+def results_of_run(run_id: uuid.UUID) -> tuple[bool, list[Result]] | None:
+    """Return whether a manual run is finished, and its results; None where there is no such run."""
+    batches = list(Batch.objects.filter(run_id=run_id))
+    if not batches:
+        return None
+    wanted = Q(pk__in=[])
+    for batch in batches:
+        wanted |= Q(domain_id__in=batch.domain_ids, location_id=batch.location_id, slot=batch.slot)
+    results = list(Result.objects.filter(wanted).select_related("location").order_by("location_id"))
+    return all(batch.finished_at is not None for batch in batches), results
+
+
+def ledger(start: datetime, end: datetime) -> Ledger:
+    """Return the equation of the scheduled slots with start <= slot < end."""
+    with connection.cursor() as cursor:
+        # One statement, so both sides are counted in one snapshot.
+        cursor.execute(
+            """
+            SELECT (SELECT coalesce(sum(expected), 0) FROM monitoring_tick
+                    WHERE instant >= %(start)s AND instant < %(end)s),
+                   (SELECT count(*) FROM monitoring_batch batch, unnest(domain_ids) AS wanted(id)
+                    WHERE batch.kind = %(kind)s AND batch.finished_at IS NULL
+                      AND batch.slot >= %(start)s AND batch.slot < %(end)s
+                      AND NOT EXISTS (SELECT FROM monitoring_result result
+                                      WHERE result.domain_id = wanted.id
+                                        AND result.slot = batch.slot
+                                        AND result.location_id = batch.location_id)),
+                   count(*) FILTER (WHERE state = 'up'),
+                   count(*) FILTER (WHERE state = 'degraded'),
+                   count(*) FILTER (WHERE state = 'down'),
+                   count(*) FILTER (WHERE state = 'internal'),
+                   count(*) FILTER (WHERE state = 'missed')
+            FROM monitoring_result
+            WHERE kind = %(kind)s AND slot >= %(start)s AND slot < %(end)s
+            """,
+            {"start": start, "end": end, "kind": Kind.SCHEDULED.value},
+        )
+        expected, pending, up, degraded, down, internal, missed = cursor.fetchone()
+    return Ledger(
+        expected=expected,
+        up=up,
+        degraded=degraded,
+        down=down,
+        internal=internal,
+        missed=missed,
+        pending=pending,
+    )

@@ -1,0 +1,112 @@
+"""The statements that write the ledger: a slot's row goes in once, whoever comes first.
+
+The primary key (domain, location, slot) and ``ON CONFLICT DO NOTHING`` make redelivery,
+two workers with one batch and a retry after a crash harmless. What went in is returned,
+so that only it moves anything else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import connection
+
+from monitoring import partitions
+from monitoring.models import Kind
+from monitoring.probes.outcome import Outcome, Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What became of one slot: an outcome, or a reason why nothing was run."""
+
+    domain_id: int
+    location_id: int
+    slot: datetime
+    kind: Kind
+    started_at: datetime | None
+    outcome: Outcome
+
+
+Key = tuple[int, int, datetime]
+
+_COLUMNS: Final[tuple[tuple[str, str], ...]] = (
+    ("domain_id", "bigint"),
+    ("location_id", "smallint"),
+    ("slot", "timestamptz"),
+    ("kind", "text"),
+    ("started_at", "timestamptz"),
+    ("state", "text"),
+    ("reason", "text"),
+    ("detail", "text"),
+    ("status_code", "smallint"),
+    ("ip", "inet"),
+    ("dns_us", "integer"),
+    ("connect_us", "integer"),
+    ("tls_us", "integer"),
+    ("wait_us", "integer"),
+    ("download_us", "integer"),
+    ("total_us", "integer"),
+    ("bytes", "bigint"),
+    ("redirects", "smallint"),
+)
+_INSERT: Final = (
+    f"INSERT INTO {partitions.TABLE} ({', '.join(name for name, _ in _COLUMNS)}) "
+    f"SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for _, kind in _COLUMNS)}) "
+    "ON CONFLICT DO NOTHING RETURNING domain_id, location_id, slot"
+)
+
+MISSED_COLUMNS: Final = "domain_id, location_id, slot, kind, state, reason, detail"
+"""The columns of a row of which nothing was run; the others are null."""
+
+
+def insert(rows: Sequence[Row]) -> set[Key]:
+    """Insert rows, in one statement; return the keys of those that were not there before.
+
+    The caller has a transaction open and has called ``partitions.ensure`` before it.
+    """
+    if not rows:
+        return set()
+    values = zip(*(_values(row) for row in rows), strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, [list(column) for column in values])
+        return set(cursor.fetchall())
+
+
+def insert_missed_of_batch(batch_id: int, *, reason: Reason, detail: str) -> int:
+    """Record as missed what a batch has not recorded; return how many slots that was."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {partitions.TABLE} ({MISSED_COLUMNS}) "
+            "SELECT domain_id, location_id, slot, kind, 'missed', %s, %s "
+            "FROM monitoring_batch, unnest(domain_ids) domain_id "
+            "WHERE monitoring_batch.id = %s ON CONFLICT DO NOTHING",
+            [reason.value, detail, batch_id],
+        )
+        return int(cursor.rowcount)
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    outcome = row.outcome
+    phases = outcome.phases
+    return (
+        row.domain_id,
+        row.location_id,
+        row.slot,
+        row.kind.value,
+        row.started_at,
+        outcome.state.value,
+        outcome.reason.value if outcome.reason else None,
+        outcome.detail.replace("\x00", "\ufffd"),  # PostgreSQL's text cannot hold NUL
+        outcome.status_code,
+        outcome.ip,
+        phases.dns_us,
+        phases.connect_us,
+        phases.tls_us,
+        phases.wait_us,
+        phases.download_us,
+        outcome.total_us,
+        outcome.bytes,
+        outcome.redirects,
+    )

@@ -1,0 +1,245 @@
+"""What the cluster writes: Location, Tick, Batch, Result, DomainState, Transition."""
+
+from typing import Any, ClassVar, Final
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from domains.models import Domain
+from monitoring.probes.outcome import MAX_DETAIL_CHARS, REASONS, State
+
+STATES: Final = [state.value for state in State]
+
+
+class Kind(models.TextChoices):
+    """Why a check was run."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+
+
+class Location(models.Model):
+    """Where checks run from; its workers consume the queue ``probe.<name>``."""
+
+    id = models.SmallAutoField(primary_key=True)
+    name = models.CharField(max_length=32)
+
+    objects: ClassVar[models.Manager["Location"]] = models.Manager()
+
+    class Meta:
+        """A name is one place."""
+
+        constraints: ClassVar[list[Any]] = [
+            models.UniqueConstraint(name="location_name_unique", fields=["name"])
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Tick(models.Model):
+    """An instant at which the sweep runs; the insert decides which of several sweeps does.
+
+    ``expected`` is how many slots were due at it, the independent side of the ledger's
+    equation; null while an old tick waits to have its slots recorded as missed.
+    """
+
+    instant = models.DateTimeField(primary_key=True)
+    swept_at = models.DateTimeField()
+    expected = models.PositiveIntegerField(null=True)
+
+    objects: ClassVar[models.Manager["Tick"]] = models.Manager()
+
+    class Meta:
+        """The index finds the ticks that wait for their missed rows."""
+
+        indexes: ClassVar[list[Any]] = [
+            models.Index(
+                name="tick_unsettled", fields=["instant"], condition=models.Q(expected=None)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.instant.isoformat()
+
+
+class Batch(models.Model):
+    """A durable list of domains to check at one slot from one location.
+
+    The row is the truth, the Redis message a hint that carries its id. A check of it is
+    not started after ``expires_at``.
+    """
+
+    kind = models.CharField(max_length=9, choices=Kind.choices)
+    location = models.ForeignKey(Location, on_delete=models.PROTECT)
+    slot = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    domain_ids = ArrayField(models.BigIntegerField())
+    run_id = models.UUIDField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    enqueued_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+
+    objects: ClassVar[models.Manager["Batch"]] = models.Manager()
+
+    class Meta:
+        """Indexes: what is open, and the batches of one manual run."""
+
+        indexes: ClassVar[list[Any]] = [
+            models.Index(name="batch_open", fields=["slot"], condition=models.Q(finished_at=None)),
+            models.Index(
+                name="batch_run", fields=["run_id"], condition=models.Q(run_id__isnull=False)
+            ),
+            models.Index(name="batch_finished", fields=["finished_at"]),
+        ]
+        constraints: ClassVar[list[Any]] = [
+            models.CheckConstraint(
+                name="batch_kind_known", condition=models.Q(kind__in=Kind.values)
+            ),
+            models.CheckConstraint(
+                name="batch_not_empty", condition=models.Q(domain_ids__len__gte=1)
+            ),
+            models.CheckConstraint(
+                name="batch_manual_has_run",
+                condition=models.Q(kind=Kind.MANUAL, run_id__isnull=False)
+                | models.Q(kind=Kind.SCHEDULED, run_id=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} batch {self.pk}: {len(self.domain_ids)} domains at {self.slot}"
+
+
+def _reason_matches_state() -> models.Q:
+    condition = models.Q(state=State.UP.value, reason=None)
+    for state, reasons in REASONS.items():
+        if reasons:
+            # A check constraint passes on NULL, so "not null" has to be said.
+            condition |= models.Q(
+                state=state.value,
+                reason__isnull=False,
+                reason__in=sorted(reason.value for reason in reasons),
+            )
+    return condition
+
+
+class Result(models.Model):
+    """One row of the ledger, append-only: what became of one slot.
+
+    The table is partitioned by day of ``slot`` (see ``monitoring.partitions``). The
+    domain is not a foreign key in the database: a domain's rows outlive it until
+    retention drops their partition, so the ledger of the past still adds up. All ``*_us``
+    are integer microseconds, null where a phase was not reached.
+    """
+
+    pk = models.CompositePrimaryKey("domain_id", "location_id", "slot")
+    domain = models.ForeignKey(
+        Domain, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    location = models.ForeignKey(
+        Location, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+    slot = models.DateTimeField()
+    kind = models.CharField(max_length=9, choices=Kind.choices)
+    started_at = models.DateTimeField(null=True)
+    state = models.CharField(max_length=8)
+    reason = models.CharField(max_length=20, null=True)  # noqa: DJ001 - null is "none", as in the API
+    detail = models.CharField(max_length=MAX_DETAIL_CHARS, default="")
+    status_code = models.PositiveSmallIntegerField(null=True)
+    ip = models.GenericIPAddressField(null=True)
+    dns_us = models.IntegerField(null=True)
+    connect_us = models.IntegerField(null=True)
+    tls_us = models.IntegerField(null=True)
+    wait_us = models.IntegerField(null=True)
+    download_us = models.IntegerField(null=True)
+    total_us = models.IntegerField(null=True)
+    bytes = models.BigIntegerField(null=True)
+    redirects = models.PositiveSmallIntegerField(null=True)
+
+    objects: ClassVar[models.Manager["Result"]] = models.Manager()
+
+    class Meta:
+        """The primary key serves history; the index serves the ledger."""
+
+        indexes: ClassVar[list[Any]] = [models.Index(name="result_slot", fields=["slot"])]
+        constraints: ClassVar[list[Any]] = [
+            models.CheckConstraint(
+                name="result_kind_known", condition=models.Q(kind__in=Kind.values)
+            ),
+            models.CheckConstraint(
+                name="result_reason_matches_state", condition=_reason_matches_state()
+            ),
+            models.CheckConstraint(
+                name="result_started_unless_missed",
+                condition=models.Q(state=State.MISSED.value, started_at=None)
+                | (~models.Q(state=State.MISSED.value) & models.Q(started_at__isnull=False)),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.domain_id} at {self.slot}: {self.state}"
+
+
+class DomainState(models.Model):
+    """The present state of a domain as seen from one location. Written by recording only."""
+
+    domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="states")
+    location = models.ForeignKey(Location, on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=8)
+    since = models.DateTimeField()
+    slot = models.DateTimeField()
+
+    objects: ClassVar[models.Manager["DomainState"]] = models.Manager()
+
+    class Meta:
+        """One state a domain and location."""
+
+        constraints: ClassVar[list[Any]] = [
+            models.UniqueConstraint(
+                name="domainstate_domain_location_unique", fields=["domain", "location"]
+            ),
+            models.CheckConstraint(
+                name="domainstate_state_known",
+                condition=models.Q(state__in=[s for s in STATES if s != State.MISSED.value]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.domain_id}: {self.state} since {self.since}"
+
+
+class Transition(models.Model):
+    """One change of a DomainState, append-only."""
+
+    domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="+", db_index=False)
+    location = models.ForeignKey(
+        Location, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    slot = models.DateTimeField()
+    from_state = models.CharField(max_length=8, null=True)  # noqa: DJ001 - null before the first result
+    to_state = models.CharField(max_length=8)
+    reason = models.CharField(max_length=20, null=True)  # noqa: DJ001 - null is "none", as in the API
+    detail = models.CharField(max_length=MAX_DETAIL_CHARS, default="")
+
+    objects: ClassVar[models.Manager["Transition"]] = models.Manager()
+
+    class Meta:
+        """A slot changes a state at most once."""
+
+        constraints: ClassVar[list[Any]] = [
+            models.UniqueConstraint(
+                name="transition_domain_location_slot_unique",
+                fields=["domain", "location", "slot"],
+            ),
+            models.CheckConstraint(
+                name="transition_states_known",
+                condition=models.Q(to_state__in=STATES)
+                & (models.Q(from_state=None) | models.Q(from_state__in=STATES)),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.domain_id}: {self.from_state} -> {self.to_state} at {self.slot}"

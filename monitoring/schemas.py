@@ -1,0 +1,169 @@
+"""The shapes of results, runs, summaries and the ledger in the API. No I/O."""
+
+import uuid
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from ninja import Schema
+from pydantic import ConfigDict, JsonValue
+
+from domains.schemas import State as PresentState
+from monitoring.history import Ledger
+from monitoring.models import Result
+from monitoring.rollups import Span
+
+_RESULT_EXAMPLE: Final[dict[str, JsonValue]] = {
+    "domain_id": 1,
+    "location": "local",
+    "slot": "2026-11-23T12:00:35Z",
+    "kind": "scheduled",
+    "started_at": "2026-11-23T12:00:35.212345Z",
+    "state": "up",
+    "reason": None,
+    "detail": "",
+    "status_code": 200,
+    "ip": "192.0.2.10",
+    "dns_us": 1210,
+    "connect_us": 10345,
+    "tls_us": 21876,
+    "wait_us": 14200,
+    "download_us": 482,
+    "total_us": 48213,
+    "bytes": 1256,
+    "redirects": 0,
+}
+
+ResultState = Literal["up", "degraded", "down", "internal", "missed"]
+
+
+class ResultOut(Schema):
+    """One row of the ledger. Durations are integer microseconds, null where not reached."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_RESULT_EXAMPLE]})
+
+    domain_id: int
+    location: str
+    slot: datetime
+    kind: Literal["scheduled", "manual"]
+    started_at: datetime | None
+    state: ResultState
+    reason: str | None
+    detail: str
+    status_code: int | None
+    ip: str | None
+    dns_us: int | None
+    connect_us: int | None
+    tls_us: int | None
+    wait_us: int | None
+    download_us: int | None
+    total_us: int | None
+    bytes: int | None
+    redirects: int | None
+
+
+class ResultPage(Schema):
+    """A page of results, newest first; ``next`` is the address of the page after it, or null."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [_RESULT_EXAMPLE], "next": None}]}
+    )
+
+    items: list[ResultOut]
+    next: str | None
+
+
+class RunAccepted(Schema):
+    """A manual check was written down and will run; poll ``status_url``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "run_id": "5f0c6a52-6f0e-4a55-9a53-3a6d7a1f2b7c",
+                    "status_url": "http://127.0.0.1:8000/api/monitoring/runs/"
+                    "5f0c6a52-6f0e-4a55-9a53-3a6d7a1f2b7c",
+                }
+            ]
+        }
+    )
+
+    run_id: uuid.UUID
+    status_url: str
+
+
+class RunOut(Schema):
+    """A manual check: its results as they come, one a location."""
+
+    run_id: uuid.UUID
+    status: Literal["pending", "finished"]
+    results: list[ResultOut]
+
+
+class SpanOut(Schema):
+    """A window of a summary; only scheduled checks count.
+
+    ``uptime`` = (up + degraded) / (up + degraded + down), ``coverage`` = (up + degraded +
+    down) / expected: what was missed or failed inside Sentinel counts against coverage,
+    never for or against uptime. Both are null where there is nothing to divide by.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    window: Literal["1h", "24h", "7d", "30d"]
+    start: datetime
+    end: datetime
+    expected: int
+    up: int
+    degraded: int
+    down: int
+    internal: int
+    missed: int
+    uptime: float | None
+    coverage: float | None
+    p50_us: int | None
+    p90_us: int | None
+    p95_us: int | None
+    p99_us: int | None
+
+
+class SummaryOut(Schema):
+    """How a domain is doing now and did lately."""
+
+    domain_id: int
+    state: PresentState | None
+    since: datetime | None
+    windows: list[SpanOut]
+
+
+class LedgerOut(Schema):
+    """The equation of a span: expected = up + degraded + down + internal + missed + pending.
+
+    ``expected`` is counted from the schedule's ticks, the other side from the recorded
+    rows and the batches still open; ``balanced`` says whether they agree.
+    """
+
+    expected: int
+    up: int
+    degraded: int
+    down: int
+    internal: int
+    missed: int
+    pending: int
+    balanced: bool
+
+
+def result_out(result: Result) -> dict[str, Any]:
+    """Return the fields of a ``ResultOut``."""
+    fields = {name: getattr(result, name) for name in ResultOut.model_fields if name != "location"}
+    return {**fields, "location": result.location.name}
+
+
+def span_out(window: str, span: Span) -> dict[str, Any]:
+    """Return the fields of a ``SpanOut``."""
+    names = (name for name in SpanOut.model_fields if name != "window")
+    return {"window": window, **{name: getattr(span, name) for name in names}}
+
+
+def ledger_out(ledger: Ledger) -> dict[str, Any]:
+    """Return the fields of a ``LedgerOut``."""
+    return {name: getattr(ledger, name) for name in LedgerOut.model_fields}

@@ -1,0 +1,104 @@
+"""The doors that messages come in by. Each has a name, a queue, and one call behind it."""
+
+import threading
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from celery import shared_task
+from celery.signals import worker_process_shutdown
+from django.conf import settings
+from django.db import DatabaseError
+from kombu.exceptions import OperationalError
+
+from domains.clock import database_now
+from monitoring import dispatch, probes, retention, settling
+from monitoring.checking import Checker, claim, hand_back
+from monitoring.dispatch import Hint
+from monitoring.queues import probe_queue, queue
+
+log = structlog.get_logger(__name__)
+
+DRAIN_SECONDS: Final = 8.0
+"""How long a stopping process lets its checks end: a container is killed after its grace."""
+
+_RUNNING_LIMIT: Final = timedelta(seconds=settings.SENTINEL_BATCH_SECONDS)
+
+_checker: Checker | None = None
+_checker_lock = threading.Lock()
+
+
+@shared_task(name="monitoring.sweep", queue="control")
+def sweep() -> None:
+    """Run the ticks that are due, settle what is overdue, and publish both."""
+    now = database_now()
+    dispatch.sweep(now=now, retention=timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS))
+    settling.settle(now=now, running_limit=_RUNNING_LIMIT)
+    again = settling.overdue(now=now, running_limit=_RUNNING_LIMIT)
+    publish([*dispatch.unsent(), *dispatch.hints(again)])
+
+
+@shared_task(name="monitoring.retain", queue="control")
+def retain() -> None:
+    """Make the partitions of the days ahead, drop what is older than the retention."""
+    retention.retain(now=database_now(), keep=timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS))
+
+
+@shared_task(name="monitoring.check", queue=probe_queue(settings.SENTINEL_LOCATION))
+def check(*, batch_id: int) -> None:
+    """Start the checks of one batch in this process."""
+    checker().run(
+        lambda: claim(
+            batch_id,
+            now=database_now(),
+            running_limit=_RUNNING_LIMIT,
+            guard=settings.SENTINEL_GUARD,
+        )
+    )
+
+
+def publish(hints: Iterable[Hint]) -> int:
+    """Put batches on their queues; return how many were accepted.
+
+    A queue that is away is no error: the rows stay unsent, and the next sweep sends them.
+    """
+    sent: list[int] = []
+    try:
+        for hint in hints:
+            check.apply_async(
+                kwargs={"batch_id": hint.batch_id},
+                # A queue object, since a location of other hosts is not declared here.
+                queue=queue(probe_queue(hint.location)),
+                priority=0 if hint.manual else 9,
+                retry=False,
+            )
+            sent.append(hint.batch_id)
+    except OperationalError as error:
+        log.warning("queue is away", error=str(error))
+    if sent:
+        dispatch.mark_enqueued(sent, now=database_now())
+    return len(sent)
+
+
+def checker() -> Checker:
+    """Return this process's checker, made at its first batch: threads do not survive a fork."""
+    global _checker  # noqa: PLW0603 - one a process is the point
+    with _checker_lock:
+        if _checker is None:
+            _checker = Checker(probes.probe)
+        return _checker
+
+
+@worker_process_shutdown.connect
+def _drain(**_: Any) -> None:
+    """Let checks end before the process does; what does not end in time goes to another worker."""
+    if _checker is None or _checker.drain(DRAIN_SECONDS):
+        return
+    batch_ids = _checker.unfinished()
+    log.warning("handing back unfinished batches", batches=batch_ids)
+    try:
+        hand_back(batch_ids)
+    except DatabaseError as error:
+        # Their slots are settled once the claim has run out.
+        log.warning("could not hand back", error=str(error))
