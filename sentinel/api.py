@@ -1,0 +1,144 @@
+"""The NinjaAPI: its routers, and the one table from exception to answer."""
+
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI, Swagger
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
+from ninja.renderers import BaseRenderer
+from pydantic_core import to_json
+
+from domains.api import domains_router
+from domains.paging import BadCursor
+from domains.services import DomainNotFound
+from monitoring.api import EmptySpan, RunNotFound, observe
+from monitoring.api import router as monitoring_router
+from sentinel.access.authentication import BearerKey, HeaderKey
+from sentinel.problems import CONTENT_TYPE, problem, unavailable, unexpected
+
+DESCRIPTION: Final = """
+Sentinel watches web services from the outside and keeps an exact ledger: every check that was
+due ends as exactly one row: `up`, `degraded`, `down`, `internal` (our fault or our policy) or
+`missed` (not run in time).
+
+Every operation needs an API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`; press
+**Authorize** and paste the key that `sentinel up` printed. Times are RFC 3339 in UTC, durations
+integer microseconds in fields named `*_us`. Errors are RFC 9457 problem documents.
+"""
+
+CURES: Final = {
+    "extra_forbidden": "there is no such field: remove it, or look up its name at /api/docs",
+    "missing": "this field is required",
+}
+
+
+class Renderer(BaseRenderer):
+    """JSON by pydantic: instants keep their microseconds, as the keys of results need."""
+
+    media_type = "application/json"
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> Any:
+        """Return the body."""
+        return to_json(data)
+
+
+class SentinelAPI(NinjaAPI):
+    """Ninja's API, whose schema says that errors are problem documents."""
+
+    def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
+        """Return the OpenAPI document."""
+        schema = super().get_openapi_schema(**kwargs)
+        for path in schema["paths"].values():
+            for operation in path.values():
+                for status, answer in operation.get("responses", {}).items():
+                    content = answer.get("content", {})
+                    if int(status) >= 400 and "application/json" in content:
+                        content[CONTENT_TYPE] = content.pop("application/json")
+        return schema
+
+
+api = SentinelAPI(
+    title="Sentinel",
+    version="0.1.0",
+    description=DESCRIPTION,
+    auth=[BearerKey(), HeaderKey()],
+    renderer=Renderer(),
+    docs=Swagger(
+        settings={
+            "persistAuthorization": True,
+            "displayRequestDuration": True,
+            "tryItOutEnabled": True,
+        }
+    ),
+    docs_url="/docs" if settings.SENTINEL_DOCS else None,
+    openapi_url="/openapi.json" if settings.SENTINEL_DOCS else None,
+    openapi_extra={
+        "tags": [
+            {"name": "domains", "description": "What is watched."},
+            {"name": "monitoring", "description": "Checks, results and the ledger."},
+        ]
+    },
+)
+api.add_router("/domains", domains_router(observe))
+api.add_router("/monitoring", monitoring_router)
+
+
+def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    errors = [_item(item) for item in error.errors]
+    count = "1 field is" if len(errors) == 1 else f"{len(errors)} fields are"
+    return problem(request, 422, f"{count} not valid", errors=errors)
+
+
+def _item(item: dict[str, Any]) -> dict[str, str]:
+    """Return one field's error: a JSON pointer into the body, or the parameter's name."""
+    where, *path = item["loc"]
+    message = CURES.get(item["type"], item["msg"].removeprefix("Value error, "))
+    if where == "body":
+        # The first part is the name of the view's argument, which the client never sees.
+        steps = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path[1:])
+        return {"pointer": f"#{steps}", "detail": message}
+    return {"parameter": str(path[-1]) if path else str(where), "detail": message}
+
+
+def _unauthenticated(request: HttpRequest, _: AuthenticationError) -> HttpResponse:
+    return problem(
+        request,
+        401,
+        "a valid API key is needed: send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def _parameter(name: str, detail: str) -> list[dict[str, str]]:
+    return [{"parameter": name, "detail": detail}]
+
+
+# The one table from exception to answer; the most specific class of an exception counts.
+_ANSWERS: Final[dict[type[Exception], Any]] = {
+    ValidationError: _invalid,
+    AuthenticationError: _unauthenticated,
+    DomainNotFound: lambda request, error: problem(request, 404, str(error)),
+    RunNotFound: lambda request, error: problem(request, 404, str(error)),
+    Http404: lambda request, _: problem(request, 404, "there is nothing at this address"),
+    BadCursor: lambda request, _: problem(
+        request,
+        422,
+        "1 field is not valid",
+        errors=_parameter("cursor", "it is not from a `next` link of this list: start without one"),
+    ),
+    EmptySpan: lambda request, _: problem(
+        request,
+        422,
+        "1 field is not valid",
+        errors=_parameter("to", "it must be later than `from`"),
+    ),
+    HttpError: lambda request, error: problem(request, error.status_code, str(error)),
+    OperationalError: unavailable,
+    InterfaceError: unavailable,
+    Exception: unexpected,
+}
+for _class, _answer in _ANSWERS.items():
+    api.add_exception_handler(_class, _answer)

@@ -1,0 +1,86 @@
+"""The Celery application: its settings come from Django's, Beat's schedule stands here."""
+
+import os
+from datetime import datetime, timedelta
+from typing import Any
+
+from celery import Celery
+from celery.beat import Scheduler
+from celery.schedules import schedstate, schedule
+from celery.signals import heartbeat_sent, setup_logging
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sentinel.settings")
+
+
+from monitoring.schedule import TICK_SECONDS
+from sentinel import pulse
+
+
+class EveryTick(schedule):
+    """Due at the instants that are multiples of the period on the wall clock.
+
+    Celery's own ``schedule`` counts from Beat's start, which would delay every slot by
+    the same random part of a tick.
+    """
+
+    def __init__(self, seconds: int = TICK_SECONDS, **kwargs: Any) -> None:
+        super().__init__(run_every=seconds, **kwargs)
+
+    def is_due(self, last_run_at: datetime) -> schedstate:
+        """Return whether a multiple has passed since the last run, and the seconds to the next."""
+        now = self.maybe_make_aware(self.now())
+        last = self.maybe_make_aware(last_run_at)
+        period = self.run_every.total_seconds()
+        passed = now.timestamp() // period > last.timestamp() // period
+        # A little past the instant: the database's clock decides, and may be behind ours.
+        return schedstate(is_due=passed, next=period - now.timestamp() % period + 0.01)
+
+    def remaining_estimate(self, last_run_at: datetime) -> timedelta:
+        """Return the time to the next multiple."""
+        return timedelta(seconds=self.is_due(last_run_at).next)
+
+    def __reduce__(self) -> Any:
+        return self.__class__, (int(self.run_every.total_seconds()),)
+
+
+class PulsingScheduler(Scheduler):
+    """Beat's in-memory scheduler, which also shows that its loop turns.
+
+    Nothing is kept in a file: the tick rows in PostgreSQL say what has run.
+    """
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        """Run what is due; return the seconds until the next look."""
+        pulse.touch("beat")
+        return super().tick(*args, **kwargs)
+
+
+app = Celery("sentinel")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["monitoring"])
+app.conf.beat_scheduler = PulsingScheduler
+app.conf.beat_max_loop_interval = TICK_SECONDS
+app.conf.beat_schedule = {
+    # A sweep that was not run within a tick is superseded by the next one.
+    "sweep": {
+        "task": "monitoring.sweep",
+        "schedule": EveryTick(),
+        "options": {"queue": "control", "expires": 2 * TICK_SECONDS, "priority": 0},
+    },
+    "retain": {
+        "task": "monitoring.retain",
+        "schedule": EveryTick(seconds=300),
+        "options": {"queue": "control", "expires": 300},
+    },
+}
+
+
+@setup_logging.connect
+def _keep_django_logging(**_: Any) -> None:
+    """Leave logging as Django's settings made it: Celery steps back when this is connected."""
+
+
+@heartbeat_sent.connect
+def _pulse(**_: Any) -> None:
+    """Show that this worker reaches Redis: the signal follows each heartbeat event sent."""
+    pulse.touch("worker")

@@ -1,0 +1,211 @@
+"""The environment, read through types: each variable once, nonsense refused in one sentence."""
+
+import contextlib
+import difflib
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from redis.connection import parse_url
+
+from monitoring.probes.guard import AllowedTarget, parse_allowed_targets
+
+API_KEY_FORM: Final = re.compile(r"[!-~]{32,200}")
+
+
+def _database_url(value: str) -> str:
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("write it as postgresql://user:password@host:5432/database")
+    try:
+        parts = conninfo_to_dict(value)
+    except ProgrammingError as error:
+        raise ValueError(
+            "write it as postgresql://user:password@host:5432/database, with special characters "
+            "in the password percent-encoded"
+        ) from error
+    if not parts.get("dbname"):
+        raise ValueError("it names no database: end it with /database")
+    return value
+
+
+def _redis_url(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("write it as redis://host:6379/0, rediss://… or unix:///path/to/socket")
+    try:
+        parse_url(value)
+    except ValueError as error:
+        raise ValueError(f"write it as redis://host:6379/0 ({error})") from error
+    return value
+
+
+def _api_key(value: str) -> str:
+    if not API_KEY_FORM.fullmatch(value):
+        raise ValueError(
+            "it must be 32 to 200 visible ASCII characters without spaces; "
+            "for example the output of `openssl rand -hex 32`"
+        )
+    return value
+
+
+def _allowed(value: Any) -> Any:
+    return parse_allowed_targets(value) if isinstance(value, str) else value
+
+
+def _flag(value: Any) -> Any:
+    if isinstance(value, str):
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if value.lower() not in words:
+            raise ValueError("write true or false")
+        return words[value.lower()]
+    return value
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Environment(BaseSettings):
+    """What the operator may set. Names, types, defaults; nothing else reads ``os.environ``.
+
+    An empty variable counts as unset. ``NAME_FILE`` reads the value of ``NAME`` from a file.
+    """
+
+    model_config = SettingsConfigDict(
+        case_sensitive=True, env_ignore_empty=True, extra="forbid", frozen=True
+    )
+
+    DATABASE_URL: Annotated[str, AfterValidator(_database_url)] | None = None
+    REDIS_URL: Annotated[str, AfterValidator(_redis_url)] | None = None
+    SENTINEL_SECRET_KEY: Annotated[str, Field(min_length=32)] | None = None
+    SENTINEL_API_KEY: Annotated[str, AfterValidator(_api_key)] | None = None
+    SENTINEL_HOST: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$")] = "127.0.0.1"
+    SENTINEL_PORT: Port = 8000
+    FLOWER_PORT: Port = 5555
+    SENTINEL_DATA_DIR: Path = Path(".sentinel")
+    SENTINEL_LOCATION: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")] = "local"
+    SENTINEL_ALLOWED_TARGETS: Annotated[
+        tuple[AllowedTarget, ...], BeforeValidator(_allowed), Field(validate_default=False)
+    ] = ()
+    SENTINEL_WORKER_PROCESSES: Annotated[int, Field(ge=1, le=256)] | None = None
+    SENTINEL_RAW_RETENTION_DAYS: Annotated[int, Field(ge=2, le=3650)] = 30
+    SENTINEL_ALLOWED_HOSTS: Annotated[str, AfterValidator(_names)] = "*"
+    SENTINEL_DOCS: Flag = True
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read plain variables and their ``_FILE`` forms, and nothing else."""
+        return (_Variables(settings_cls),)
+
+
+class _Variables(PydanticBaseSettingsSource):
+    """Raw texts by field name, from ``NAME`` or from the file that ``NAME_FILE`` names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        value = os.environ.get(field_name) or None
+        path = os.environ.get(f"{field_name}_FILE") or None
+        if path is None:
+            return value, field_name, False
+        if value is not None:
+            raise SystemExit(
+                f"Sentinel: both {field_name} and {field_name}_FILE are set: keep one."
+            )
+        try:
+            text = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise SystemExit(
+                f"Sentinel: {field_name}_FILE names {path}, which cannot be read ({reason}): "
+                f"name a readable file, or set {field_name} itself."
+            ) from None
+        return text or None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values = {}
+        for name, field in self.settings_cls.model_fields.items():
+            value, key, _ = self.get_field_value(field, name)
+            if value is not None:
+                values[key] = value
+        return values
+
+
+CURES: Final = {
+    "SENTINEL_PORT": "give a free TCP port from 1 to 65535, such as 8000",
+    "FLOWER_PORT": "give a free TCP port from 1 to 65535, such as 5555",
+    "SENTINEL_SECRET_KEY": "give at least 32 random characters, or leave it out to have one made",
+    "SENTINEL_HOST": "give a host name or an IP address to listen on, such as 127.0.0.1",
+    "SENTINEL_LOCATION": "give 1 to 32 lower-case letters, digits and hyphens, such as local",
+    "SENTINEL_WORKER_PROCESSES": "give a whole number from 1 to 256, such as 2",
+    "SENTINEL_RAW_RETENTION_DAYS": "give a whole number of days from 2 to 3650, such as 30",
+    "SENTINEL_DATA_DIR": "give the path of a folder, such as .sentinel",
+}
+
+
+def read_environment() -> Environment:
+    """Read and check every variable.
+
+    Raises:
+        SystemExit: with one sentence that names the variable and the cure.
+    """
+    known = {name + suffix for name in Environment.model_fields for suffix in ("", "_FILE")}
+    for name in sorted(os.environ):
+        if name.startswith("SENTINEL_") and name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.85)
+            if near:
+                raise SystemExit(f"Sentinel: there is no setting {name}: did you mean {near[0]}?")
+    try:
+        return Environment()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        cause = first.get("ctx", {}).get("error")
+        cure = str(cause) if cause is not None else CURES.get(name, first["msg"])
+        # The value may be a secret: it is never repeated.
+        raise SystemExit(f"Sentinel: {name} cannot be used: {cure}.") from None
+
+
+def secret_from(path: Path, make: Any) -> str:
+    """Return the text in ``path``; where there is none, ``make()`` it and store it, mode 0600.
+
+    Two processes that start at once agree: the file is linked into place complete, and
+    the second link loses.
+
+    Raises:
+        SystemExit: the folder cannot be written.
+    """
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise SystemExit(f"Sentinel: {path} cannot be read ({error.strerror}).") from None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="ascii") as draft:
+            draft.write(make() + "\n")
+            draft.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(draft.name, path)
+    except OSError as error:
+        raise SystemExit(
+            f"Sentinel: the folder {path.parent} cannot be written ({error.strerror}): "
+            "give SENTINEL_DATA_DIR a folder that this user may write."
+        ) from None
+    return path.read_text(encoding="ascii").strip()

@@ -1,0 +1,65 @@
+"""One form of log line for every process: time, level, event, then key=value pairs."""
+
+import logging
+from typing import Any
+
+import structlog
+from structlog.types import EventDict, Processor
+
+
+def _drop_colour_message(_: Any, __: str, event: EventDict) -> EventDict:
+    event.pop("color_message", None)
+    return event
+
+
+def logging_config() -> dict[str, Any]:
+    """Return the ``logging.config`` dictionary, for structlog's and the library's lines alike."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.stdlib.ExtraAdder(),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": shared,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    _drop_colour_message,
+                    structlog.dev.ConsoleRenderer(
+                        colors=False,
+                        pad_event_to=0,
+                        # Plain, because the default prints local variables, secrets included.
+                        exception_formatter=structlog.dev.plain_traceback,
+                    ),
+                ],
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": "INFO"},
+        "loggers": {
+            # Each request and each of Celery's tasks is a line otherwise.
+            "django.request": {"level": logging.CRITICAL},
+            "django.server": {"level": logging.WARNING},
+            "celery.worker.strategy": {"level": logging.WARNING},
+            "celery.app.trace": {"level": logging.WARNING},
+            "flower": {"level": logging.WARNING},
+            "flower.inspector": {"level": logging.ERROR},
+            "celery.beat": {"level": logging.WARNING},
+            "httpx": {"level": logging.WARNING},
+            "httpcore": {"level": logging.WARNING},
+            "tornado.access": {"level": logging.ERROR},
+        },
+    }

@@ -1,0 +1,138 @@
+"""Django's and Celery's settings, all of them, from the environment only.
+
+What the operator may set is declared with its type in ``sentinel.environment``; this file
+turns it into what the libraries want. Importing it ends the process with one sentence
+where a variable makes no sense.
+"""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any, Final
+
+from psycopg.conninfo import conninfo_to_dict
+
+from monitoring.probes.guard import Guard
+from monitoring.queues import probe_queue, queue
+from sentinel import embedded
+from sentinel.environment import read_environment, secret_from
+from sentinel.logs import logging_config
+
+ENVIRONMENT: Final = read_environment()
+
+BASE_DIR: Final = Path(__file__).resolve().parent.parent
+DATA_DIR: Final = ENVIRONMENT.SENTINEL_DATA_DIR.absolute()
+DATABASE_URL: Final = ENVIRONMENT.DATABASE_URL or embedded.database_url(DATA_DIR)
+REDIS_URL: Final = ENVIRONMENT.REDIS_URL or embedded.redis_url(DATA_DIR)
+
+# --- Django -----------------------------------------------------------------------------
+
+SECRET_KEY = ENVIRONMENT.SENTINEL_SECRET_KEY or secret_from(
+    DATA_DIR / "secret_key", lambda: secrets.token_urlsafe(48)
+)
+DEBUG = False
+ALLOWED_HOSTS = list(ENVIRONMENT.SENTINEL_ALLOWED_HOSTS)
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.staticfiles",
+    "ninja",  # for the Swagger UI's own static files
+    "domains",
+    "monitoring",
+    "sentinel.access",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "sentinel.problems.ProblemMiddleware",
+    "django.middleware.common.CommonMiddleware",
+]
+ROOT_URLCONF = "sentinel.urls"
+WSGI_APPLICATION = "sentinel.wsgi.application"
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # no collectstatic step: the few files come from the packages
+APPEND_SLASH = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+# TLS ends at the operator's proxy, which also sets HSTS and redirects; there are no
+# cookies or forms yet for the session and CSRF checks to speak of.
+SILENCED_SYSTEM_CHECKS = ["security.W003", "security.W004", "security.W008", "security.W002"]
+LOGGING_CONFIG = "logging.config.dictConfig"
+LOGGING = logging_config()
+
+
+def _database(url: str) -> dict[str, Any]:
+    parts: dict[str, Any] = dict(conninfo_to_dict(url))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.pop("dbname"),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "HOST": parts.pop("host", ""),
+        "PORT": parts.pop("port", ""),
+        "CONN_MAX_AGE": 300,
+        "CONN_HEALTH_CHECKS": True,
+        # A database that does not answer is an error within seconds, not a hung request.
+        "OPTIONS": {"connect_timeout": 3, "tcp_user_timeout": 10_000, **parts},
+    }
+
+
+DATABASES = {"default": _database(DATABASE_URL)}
+
+# --- Sentinel ---------------------------------------------------------------------------
+
+SENTINEL_LOCATION = ENVIRONMENT.SENTINEL_LOCATION
+SENTINEL_DOCS = ENVIRONMENT.SENTINEL_DOCS
+SENTINEL_RAW_RETENTION_DAYS = ENVIRONMENT.SENTINEL_RAW_RETENTION_DAYS
+SENTINEL_GUARD: Final = Guard(ENVIRONMENT.SENTINEL_ALLOWED_TARGETS)
+
+# --- Limits, in seconds, in the order that `monitoring.checks` verifies at every start ----
+
+SENTINEL_MAX_PROBE_SECONDS = 60
+SENTINEL_BATCH_SECONDS = 75
+CELERY_TASK_SOFT_TIME_LIMIT = 90
+CELERY_TASK_TIME_LIMIT = 120
+SENTINEL_VISIBILITY_SECONDS = 300
+
+# --- Celery -----------------------------------------------------------------------------
+
+CELERY_BROKER_URL = (
+    REDIS_URL.replace("unix://", "redis+socket://", 1)
+    if REDIS_URL.startswith("unix://")
+    else REDIS_URL
+)
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": SENTINEL_VISIBILITY_SECONDS,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 3,
+    "socket_keepalive": True,
+    "health_check_interval": 5,
+    "global_keyprefix": "sentinel:",
+    # Manual checks (priority 0) are taken before scheduled ones (9).
+    "queue_order_strategy": "priority",
+    "priority_steps": [0, 9],
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # never give up: nobody restarts a worker
+CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 5
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_TASK_CREATE_MISSING_QUEUES = False
+CELERY_TASK_QUEUES = (queue("control"), queue(probe_queue(SENTINEL_LOCATION)))
+CELERY_TASK_DEFAULT_PRIORITY = 9
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SEND_SENT_EVENT = True
+CELERY_WORKER_SEND_TASK_EVENTS = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CONCURRENCY = ENVIRONMENT.SENTINEL_WORKER_PROCESSES or os.cpu_count() or 2
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_ENABLE_UTC = True
+CELERY_TIMEZONE = "UTC"
