@@ -109,7 +109,7 @@ Timeout = Annotated[
 ]
 ExpectedStatus = Annotated[
     str,
-    StringConstraints(min_length=3, max_length=200),
+    StringConstraints(max_length=200),
     AfterValidator(normalise_expected_status),
     Field(description="Status codes that count as up: codes and ranges separated by commas."),
 ]

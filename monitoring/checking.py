@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 import uvloop
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.db.models import F, Q
 
 from domains.expected_status import parse_expected_status
@@ -266,18 +266,35 @@ class Checker:
                 works.append(work)
         return False
 
-    def _store(self, chunk: list[Row], works: list[Work]) -> None:
+    def _store(self, chunk: Sequence[Row], works: Sequence[Work]) -> None:
         """Store a chunk, for as long as it takes: an executed check is not lost to a restart."""
         while True:
             try:
                 close_old_connections()
                 record(chunk)
                 finish([work.batch_id for work in works])
-            except (DatabaseError, InterfaceError) as error:
+            except (OperationalError, InterfaceError) as error:
                 log.warning("results wait for the database", rows=len(chunk), error=str(error))
                 connection.close()
                 time.sleep(_RETRY_SECONDS)
+            except Exception as error:
+                # A row that the database refuses must not take its neighbours with it.
+                log.exception("results refused", rows=len(chunk))
+                for row in chunk:
+                    self._store([row] if len(chunk) > 1 else [_refused(row, error)], [])
+                chunk = ()
             else:
                 for work in works:
                     self._open.pop(work.batch_id, None)
                 return
+
+
+def _refused(row: Row, error: Exception) -> Row:
+    """Return the row to store instead of one that cannot be: the slot has an end all the same."""
+    outcome = Outcome(
+        state=State.MISSED,
+        reason=Reason.STORAGE,
+        detail=f"the result could not be stored: {type(error).__name__}",
+        total_us=0,
+    )
+    return replace(row, started_at=None, outcome=outcome)

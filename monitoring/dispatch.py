@@ -164,20 +164,24 @@ def _claim_ticks(now: datetime, current: datetime, retention: timedelta) -> list
 
     Older ones than ``CATCH_UP`` are inserted without a count: a claim to be settled in bulk.
     """
+    oldest = current - CATCH_UP
     with connection.cursor() as cursor:
-        cursor.execute("SELECT max(instant) FROM monitoring_tick")
-        (last,) = cursor.fetchone()
-        oldest = tick_at(current - CATCH_UP)
-        first = oldest
+        cursor.execute("SELECT min(instant), max(instant) FROM monitoring_tick")
+        begin, last = cursor.fetchone()
         if last is None:
-            first = oldest = current
+            # The first sweep of all: the ledger begins with the first schedule.
+            cursor.execute("SELECT min(scheduled_since) FROM domains_domain WHERE enabled")
+            (since,) = cursor.fetchone()
+            first = min(current, tick_at(since) if since else current)
         elif last < oldest:
-            first = max(last, tick_at(now - retention)) + TICK
+            first = last + TICK
+        else:
+            first = max(oldest, begin)
         cursor.execute(
             "INSERT INTO monitoring_tick (instant, swept_at) "
             "SELECT instant, %s FROM generate_series(%s, %s, make_interval(secs => %s)) instant "
             "ON CONFLICT DO NOTHING RETURNING instant",
-            [now, first, current, TICK_SECONDS],
+            [now, max(first, tick_at(now - retention) + TICK), current, TICK_SECONDS],
         )
         claimed = [instant for (instant,) in cursor.fetchall()]
     return [instant for instant in claimed if instant >= oldest]

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Q
 
 from domains.paging import BadCursor, decode_cursor, encode_cursor
-from monitoring.models import Batch, DomainState, Kind, Result
+from monitoring.models import Batch, DomainState, Kind, Location, Result
 from monitoring.probes.outcome import State
 from monitoring.verdict import worst
 
@@ -82,15 +82,7 @@ def present(domain_ids: Sequence[int]) -> dict[int, Present]:
     states: dict[int, list[DomainState]] = {}
     for row in DomainState.objects.filter(domain_id__in=domain_ids):
         states.setdefault(row.domain_id, []).append(row)
-    newest = {
-        result.domain_id: result
-        for result in Result.objects.raw(
-            "SELECT result.* FROM unnest(%s::bigint[]) AS wanted(id) "
-            "CROSS JOIN LATERAL (SELECT * FROM monitoring_result "
-            "WHERE domain_id = wanted.id ORDER BY slot DESC LIMIT 1) AS result",
-            [list(domain_ids)],
-        ).prefetch_related("location")
-    }
+    newest = _newest(domain_ids)
     known = {}
     for domain_id in states.keys() | newest.keys():
         rows = states.get(domain_id, [])
@@ -98,6 +90,24 @@ def present(domain_ids: Sequence[int]) -> dict[int, Present]:
         since = max((row.since for row in rows if row.state == state), default=None)
         known[domain_id] = Present(state, since, newest.get(domain_id))
     return known
+
+
+def _newest(domain_ids: Sequence[int]) -> dict[int, Result]:
+    """Return each domain's newest result: one step down the primary key a domain."""
+    columns = [field.column for field in Result._meta.concrete_fields if field.column]
+    names = ", ".join(f"result.{column}" for column in columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {names} FROM unnest(%s::bigint[]) AS wanted(id) "
+            "CROSS JOIN LATERAL (SELECT * FROM monitoring_result WHERE domain_id = wanted.id "
+            "ORDER BY slot DESC, location_id DESC LIMIT 1) AS result",
+            [list(domain_ids)],
+        )
+        rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    places = Location.objects.in_bulk({row["location_id"] for row in rows})
+    return {
+        row["domain_id"]: Result(location=places[row.pop("location_id")], **row) for row in rows
+    }
 
 
 def results_of_run(run_id: uuid.UUID) -> tuple[bool, list[Result]] | None:

@@ -98,7 +98,7 @@ def _values(row: Row) -> tuple[Any, ...]:
         row.started_at,
         outcome.state.value,
         outcome.reason.value if outcome.reason else None,
-        outcome.detail.replace("\x00", "\ufffd"),  # PostgreSQL's text cannot hold NUL
+        outcome.detail,
         outcome.status_code,
         outcome.ip,
         phases.dns_us,

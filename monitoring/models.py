@@ -135,7 +135,7 @@ class Result(models.Model):
     are integer microseconds, null where a phase was not reached.
     """
 
-    pk = models.CompositePrimaryKey("domain_id", "location_id", "slot")
+    pk = models.CompositePrimaryKey("domain_id", "slot", "location_id")
     domain = models.ForeignKey(
         Domain, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
@@ -162,7 +162,7 @@ class Result(models.Model):
     objects: ClassVar[models.Manager["Result"]] = models.Manager()
 
     class Meta:
-        """The primary key serves history; the index serves the ledger."""
+        """The primary key, in this order, serves history; the index serves the ledger."""
 
         indexes: ClassVar[list[Any]] = [models.Index(name="result_slot", fields=["slot"])]
         constraints: ClassVar[list[Any]] = [

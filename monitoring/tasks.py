@@ -1,4 +1,7 @@
-"""The doors that messages come in by. Each has a name, a queue, and one call behind it."""
+"""The doors that messages come in by. Each has a name and one call behind it.
+
+Their queues are in the settings (``CELERY_TASK_ROUTES``); a check names its location's.
+"""
 
 import threading
 from collections.abc import Iterable
@@ -29,7 +32,7 @@ _checker: Checker | None = None
 _checker_lock = threading.Lock()
 
 
-@shared_task(name="monitoring.sweep", queue="control")
+@shared_task(name="monitoring.sweep")
 def sweep() -> None:
     """Run the ticks that are due, settle what is overdue, and publish both."""
     now = database_now()
@@ -39,13 +42,13 @@ def sweep() -> None:
     publish([*dispatch.unsent(), *dispatch.hints(again)])
 
 
-@shared_task(name="monitoring.retain", queue="control")
+@shared_task(name="monitoring.retain")
 def retain() -> None:
     """Make the partitions of the days ahead, drop what is older than the retention."""
     retention.retain(now=database_now(), keep=timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS))
 
 
-@shared_task(name="monitoring.check", queue=probe_queue(settings.SENTINEL_LOCATION))
+@shared_task(name="monitoring.check")
 def check(*, batch_id: int) -> None:
     """Start the checks of one batch in this process."""
     checker().run(

@@ -96,6 +96,8 @@ def _item(item: dict[str, Any]) -> dict[str, str]:
     """Return one field's error: a JSON pointer into the body, or the parameter's name."""
     where, *path = item["loc"]
     message = CURES.get(item["type"], item["msg"].removeprefix("Value error, "))
+    if where == "body" and len(path) < 2 and item["type"] in ("missing", "model_attributes_type"):
+        message = "the body must be a JSON object"
     if where == "body":
         # The first part is the name of the view's argument, which the client never sees.
         steps = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path[1:])

@@ -124,6 +124,11 @@ CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 5
 CELERY_TASK_DEFAULT_QUEUE = "control"
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_QUEUES = (queue("control"), queue(probe_queue(SENTINEL_LOCATION)))
+CELERY_TASK_ROUTES = {
+    "monitoring.sweep": {"queue": "control"},
+    "monitoring.retain": {"queue": "control"},
+    "monitoring.check": {"queue": probe_queue(SENTINEL_LOCATION)},
+}
 CELERY_TASK_DEFAULT_PRIORITY = 9
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True

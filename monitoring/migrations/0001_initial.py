@@ -165,8 +165,8 @@ class Migration(migrations.Migration):
                     "pk",
                     models.CompositePrimaryKey(
                         "domain_id",
-                        "location_id",
                         "slot",
+                        "location_id",
                         blank=True,
                         editable=False,
                         primary_key=True,
