@@ -1,0 +1,204 @@
+"""The checker of a worker process, with real PostgreSQL and, but for the probe, all real."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from domains.clock import database_now
+from domains.models import Domain
+from domains.services import create_domain, delete_domain
+from monitoring import dispatch, history
+from monitoring.checking import Checker, Work, claim
+from monitoring.models import Batch, Result
+from monitoring.probes import Probe
+from monitoring.probes.guard import Guard
+from monitoring.probes.outcome import Outcome, State, Target
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+UP = Outcome(state=State.UP, total_us=1000)
+RUNNING = timedelta(seconds=75)
+
+MakeChecker = Callable[[Probe], Checker]
+
+
+@pytest.fixture
+def make_checker() -> Iterator[MakeChecker]:
+    made: list[Checker] = []
+
+    def make(probe: Probe) -> Checker:
+        made.append(Checker(probe))
+        return made[-1]
+
+    yield make
+    for checker in made:
+        checker.drain(5)
+
+
+def plan(count: int) -> tuple[list[Domain], Batch]:
+    """Register domains and ask for them in one batch, as of now."""
+    domains = [
+        create_domain({"name": f"d{n}", "url": f"http://127.0.0.1:1/{n}"}, now=database_now())
+        for n in range(count)
+    ]
+    run_id = dispatch.request_check(domains[0], now=database_now())
+    batch = Batch.objects.get(run_id=run_id)
+    batch.domain_ids = [domain.pk for domain in domains]
+    batch.save()
+    return domains, batch
+
+
+def take(batch: Batch) -> Work | None:
+    return claim(batch.pk, now=database_now(), running_limit=RUNNING, guard=Guard())
+
+
+async def up(target: Target, deadline: float) -> Outcome:
+    return UP
+
+
+def test_every_target_is_probed_and_the_batch_is_finished(make_checker: MakeChecker) -> None:
+    domains, batch = plan(250)
+    checker = make_checker(up)
+    assert checker.run(lambda: take(batch))
+    assert checker.drain(10)
+    batch.refresh_from_db()
+    assert batch.finished_at is not None
+    assert sorted(Result.objects.values_list("domain_id", flat=True)) == [d.pk for d in domains]
+
+
+def test_an_exception_in_one_probe_leaves_its_neighbours_alone(make_checker: MakeChecker) -> None:
+    domains, batch = plan(3)
+
+    async def probe(target: Target, deadline: float) -> Outcome:
+        if target.url.endswith("/1"):
+            raise RuntimeError("a defect")
+        return UP
+
+    checker = make_checker(probe)
+    checker.run(lambda: take(batch))
+    assert checker.drain(10)
+    found = Result.objects.order_by("domain_id").values_list("state", "reason", "detail")
+    assert list(found) == [
+        ("up", None, ""),
+        ("internal", "probe_error", "an error inside Sentinel: RuntimeError"),
+        ("up", None, ""),
+    ]
+
+
+def test_a_slow_target_holds_back_neither_results_nor_the_next_batch(
+    make_checker: MakeChecker,
+) -> None:
+    release = threading.Event()
+
+    async def probe(target: Target, deadline: float) -> Outcome:
+        if target.url.endswith("/0"):
+            await asyncio.to_thread(release.wait, 30)
+        return UP
+
+    checker = make_checker(probe)
+    _, first = plan(3)
+    checker.run(lambda: take(first))
+    second_domains, second = plan(2)
+    second.domain_ids = [second_domains[1].pk]
+    second.save()
+    checker.run(lambda: take(second))
+    wait_until(lambda: Result.objects.count() == 3)
+    second.refresh_from_db()
+    first.refresh_from_db()
+    assert (first.finished_at, second.finished_at is None) == (None, False)
+    release.set()
+    assert checker.drain(10)
+    first.refresh_from_db()
+    assert first.finished_at is not None
+
+
+def test_a_domain_deleted_under_the_batch_has_a_row_all_the_same(
+    make_checker: MakeChecker,
+) -> None:
+    domains, batch = plan(2)
+    gone = domains[1].pk
+    delete_domain(gone)
+    checker = make_checker(up)
+    checker.run(lambda: take(batch))
+    assert checker.drain(10)
+    row = Result.objects.get(domain_id=gone)
+    assert (row.state, row.reason) == ("missed", "not_dispatched")
+    batch.refresh_from_db()
+    assert batch.finished_at is not None
+
+
+def test_a_row_that_the_database_refuses_does_not_take_its_neighbours_with_it(
+    make_checker: MakeChecker,
+) -> None:
+    domains, batch = plan(3)
+
+    async def probe(target: Target, deadline: float) -> Outcome:
+        status = 99_999 if target.url.endswith("/1") else 200  # beyond a smallint
+        return Outcome(state=State.UP, total_us=1, status_code=status)
+
+    checker = make_checker(probe)
+    checker.run(lambda: take(batch))
+    assert checker.drain(10)
+    found = Result.objects.order_by("domain_id").values_list("state", "reason")
+    assert list(found) == [("up", None), ("missed", "storage"), ("up", None)]
+
+
+def test_results_wait_for_the_database_and_none_is_lost(make_checker: MakeChecker) -> None:
+    domains, batch = plan(5)
+    answered = threading.Event()
+
+    async def probe(target: Target, deadline: float) -> Outcome:
+        await asyncio.to_thread(answered.wait, 30)
+        return UP
+
+    checker = make_checker(probe)
+    checker.run(lambda: take(batch))
+    with connection.cursor() as cursor:
+        # Whoever is connected is cut off, as by a restart, just before the results come.
+        answered.set()
+        for _ in range(5):
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+                "AND backend_type = 'client backend'"
+            )
+    assert checker.drain(20)
+    assert Result.objects.count() == len(domains)
+
+
+def test_started_instants_are_on_the_databases_clock(make_checker: MakeChecker) -> None:
+    _, batch = plan(1)
+    before = database_now()
+    checker = make_checker(up)
+    checker.run(lambda: take(batch))
+    assert checker.drain(10)
+    row = Result.objects.get()
+    assert row.started_at is not None
+    assert before <= row.started_at <= database_now()
+
+
+def test_a_manual_run_is_pending_until_its_results_are_there(make_checker: MakeChecker) -> None:
+    _, batch = plan(1)
+    assert batch.run_id is not None
+    assert history.results_of_run(batch.run_id) == (False, [])
+    checker = make_checker(up)
+    checker.run(lambda: take(batch))
+    assert checker.drain(10)
+    finished, results = history.results_of_run(batch.run_id) or (False, [])
+    assert finished
+    assert [(row.kind, row.slot) for row in results] == [("manual", batch.slot)]
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 20) -> None:
+    """Wait until a condition on the database holds."""
+    pause = threading.Event()
+    for _ in range(int(seconds * 20)):
+        if condition():
+            return
+        pause.wait(0.05)
+    pytest.fail("the condition did not come true")

@@ -1,0 +1,158 @@
+"""Recording against real PostgreSQL: rows once, states only from rows that went in."""
+
+import itertools
+from datetime import datetime, timedelta
+
+import pytest
+
+from domains.models import Domain
+from domains.services import delete_domain
+from monitoring import history
+from monitoring.ledger import Row
+from monitoring.models import DomainState, Kind, Location, Result, Transition
+from monitoring.probes.outcome import Outcome, Phases, Reason, State
+from monitoring.recording import record
+from tests.conftest import NOW, MakeDomain
+
+UP = Outcome(state=State.UP, total_us=1234, status_code=200, ip="127.0.0.1", bytes=2)
+DOWN = Outcome(state=State.DOWN, reason=Reason.STATUS, detail="status 500", total_us=99)
+INTERNAL = Outcome(state=State.INTERNAL, reason=Reason.NO_NETWORK, detail="none", total_us=1)
+MISSED = Outcome(state=State.MISSED, reason=Reason.LATE, detail="late", total_us=0)
+
+
+@pytest.fixture
+def location(db: None) -> Location:
+    return Location.objects.create(name="local")
+
+
+def row(domain: Domain, location: Location, minute: int, outcome: Outcome) -> Row:
+    slot = NOW + timedelta(minutes=minute)
+    return Row(
+        domain_id=domain.pk,
+        location_id=location.pk,
+        slot=slot,
+        kind=Kind.SCHEDULED,
+        started_at=None if outcome.state is State.MISSED else slot + timedelta(milliseconds=20),
+        outcome=outcome,
+    )
+
+
+def transitions(domain: Domain) -> list[tuple[str | None, str, datetime]]:
+    found = Transition.objects.filter(domain=domain).order_by("slot")
+    return [(change.from_state, change.to_state, change.slot) for change in found]
+
+
+def state(domain: Domain) -> str | None:
+    found = DomainState.objects.filter(domain=domain).first()
+    return found.state if found else None
+
+
+def test_a_row_keeps_what_the_probe_saw(make_domain: MakeDomain, location: Location) -> None:
+    outcome = Outcome(
+        state=State.DOWN,
+        reason=Reason.STATUS,
+        detail="status 503 \x00 \N{SNOWMAN}",
+        status_code=503,
+        ip="::1",
+        phases=Phases(dns_us=1, connect_us=2, tls_us=None, wait_us=4, download_us=5),
+        total_us=12,
+        bytes=6_000_000_000,
+        redirects=3,
+    )
+    domain = make_domain()
+    assert record([row(domain, location, 0, outcome)]) == 1
+    stored = Result.objects.get()
+    assert (stored.state, stored.reason, stored.status_code) == ("down", "status", 503)
+    assert stored.detail == "status 503 \ufffd \N{SNOWMAN}"
+    assert (stored.dns_us, stored.connect_us, stored.tls_us) == (1, 2, None)
+    assert (stored.wait_us, stored.download_us, stored.total_us) == (4, 5, 12)
+    assert (stored.ip, stored.bytes, stored.redirects) == ("::1", 6_000_000_000, 3)
+
+
+def test_the_same_row_again_changes_nothing(make_domain: MakeDomain, location: Location) -> None:
+    domain = make_domain()
+    rows = [row(domain, location, 0, UP), row(domain, location, 1, DOWN)]
+    assert record(rows) == 2
+    before = (
+        list(Result.objects.values()),
+        list(DomainState.objects.values()),
+        transitions(domain),
+    )
+    contradicting = [row(domain, location, 0, DOWN), row(domain, location, 1, UP)]
+    for again in (rows, contradicting, list(reversed(rows)), rows[:1]):
+        assert record(again) == 0
+    after = (list(Result.objects.values()), list(DomainState.objects.values()), transitions(domain))
+    assert after == before
+
+
+def test_states_change_once_a_change(make_domain: MakeDomain, location: Location) -> None:
+    domain = make_domain()
+    for minute, outcome in enumerate([UP, UP, DOWN, DOWN, INTERNAL, UP]):
+        record([row(domain, location, minute, outcome)])
+    assert transitions(domain) == [
+        (None, "up", NOW),
+        ("up", "down", NOW + timedelta(minutes=2)),
+        ("down", "internal", NOW + timedelta(minutes=4)),
+        ("internal", "up", NOW + timedelta(minutes=5)),
+    ]
+    assert DomainState.objects.get().since == NOW + timedelta(minutes=5, milliseconds=20)
+
+
+def test_missed_slots_move_no_state(make_domain: MakeDomain, location: Location) -> None:
+    domain = make_domain()
+    record([row(domain, location, 0, MISSED)])
+    assert state(domain) is None
+    record([row(domain, location, 1, DOWN)])
+    record([row(domain, location, 2, MISSED)])
+    assert state(domain) == "down"
+    assert len(transitions(domain)) == 1
+
+
+def test_one_chunk_with_several_slots_folds_them_in_order(
+    make_domain: MakeDomain, location: Location
+) -> None:
+    domain = make_domain()
+    outcomes = [UP, DOWN, UP, DOWN]
+    rows = [row(domain, location, minute, outcome) for minute, outcome in enumerate(outcomes)]
+    record(list(reversed(rows)))
+    assert [to for _, to, _ in transitions(domain)] == ["up", "down", "up", "down"]
+    assert state(domain) == "down"
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_the_newest_slot_is_the_present_in_any_order_of_arrival(
+    make_domain: MakeDomain, location: Location, order: tuple[int, ...]
+) -> None:
+    domain = make_domain()
+    outcomes = [UP, DOWN, UP]
+    for minute in order:
+        record([row(domain, location, minute, outcomes[minute])])
+    assert state(domain) == "up"
+    assert Result.objects.count() == 3
+
+
+def test_rows_of_a_deleted_domain_are_kept_without_a_state(
+    make_domain: MakeDomain, location: Location
+) -> None:
+    domain = make_domain()
+    neighbour = make_domain()
+    record([row(domain, location, 0, UP)])
+    late = row(domain, location, 1, DOWN)
+    delete_domain(domain.pk)
+    assert record([late, row(neighbour, location, 1, UP)]) == 2
+    assert Result.objects.filter(domain_id=late.domain_id).count() == 2
+    assert not DomainState.objects.filter(domain_id=late.domain_id).exists()
+    assert state(neighbour) == "up"
+
+
+def test_locations_have_states_of_their_own_and_the_worst_is_shown(
+    make_domain: MakeDomain, location: Location
+) -> None:
+    domain = make_domain()
+    paris = Location.objects.create(name="paris")
+    record([row(domain, location, 0, UP), row(domain, paris, 0, DOWN)])
+    known = history.present([domain.pk])[domain.pk]
+    assert known.state == "down"
+    assert known.last_result is not None
+    record([row(domain, paris, 1, UP)])
+    assert history.present([domain.pk])[domain.pk].state == "up"

@@ -1,0 +1,210 @@
+"""The sweep against real PostgreSQL: every due slot once, whatever sweeps do."""
+
+import threading
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.db.models import F
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domains.models import Domain
+from domains.services import change_domain
+from monitoring import dispatch, history, schedule
+from monitoring.models import Batch, Result, Tick
+from tests.conftest import NOW, MakeDomain
+
+RETENTION = timedelta(days=30)
+
+
+def slots_of(domain: Domain) -> list[datetime]:
+    """Every slot of a domain that is in a batch or already a row, with repetitions."""
+    planned = [batch.slot for batch in Batch.objects.all() if domain.pk in batch.domain_ids]
+    missed = list(Result.objects.filter(domain_id=domain.pk).values_list("slot", flat=True))
+    return sorted(planned + missed)
+
+
+def sweep(now: datetime) -> int:
+    return dispatch.sweep(now=now, retention=RETENTION)
+
+
+@given(
+    ids=st.lists(st.integers(1, 3_000_000_000), min_size=1, max_size=50),
+    interval=st.integers(1, 17_280).map(lambda ticks: ticks * 5),
+)
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_database_and_python_agree_on_the_phase(db: None, ids: list[int], interval: int) -> None:
+    expression = schedule.PHASE_SQL.format(id="id", interval="%s::bigint")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {expression} FROM unnest(%s::bigint[]) WITH ORDINALITY AS t(id, n) ORDER BY n",
+            [interval, ids],
+        )
+        found = [phase for (phase,) in cursor.fetchall()]
+    assert found == [schedule.phase(domain_id, interval) for domain_id in ids]
+
+
+def test_each_domain_is_due_once_an_interval(make_domain: MakeDomain) -> None:
+    domains = [make_domain(interval=60) for _ in range(30)] + [make_domain(interval=15)]
+    sweep(NOW)
+    for number in range(1, 24):
+        sweep(NOW + number * schedule.TICK)
+    end = NOW + 24 * schedule.TICK
+    for domain in domains:
+        assert slots_of(domain) == list(schedule.slots(domain.pk, domain.interval, NOW, end))
+
+
+def test_a_batch_carries_its_slot_and_the_instant_after_which_it_is_too_late(
+    make_domain: MakeDomain,
+) -> None:
+    domain = make_domain(interval=5)
+    sweep(NOW + timedelta(seconds=1.3))
+    batch = Batch.objects.get()
+    assert (batch.slot, batch.expires_at) == (NOW, NOW + timedelta(seconds=5))
+    assert batch.domain_ids == [domain.pk]
+
+
+def test_many_domains_are_split_into_batches_of_bounded_size(make_domain: MakeDomain) -> None:
+    domains = [make_domain(interval=5) for _ in range(2 * dispatch.BATCH_SIZE + 1)]
+    sweep(NOW)
+    sizes = [len(batch.domain_ids) for batch in Batch.objects.order_by("pk")]
+    assert sorted(sizes) == [1, dispatch.BATCH_SIZE, dispatch.BATCH_SIZE]
+    planned = [pk for batch in Batch.objects.all() for pk in batch.domain_ids]
+    assert sorted(planned) == [domain.pk for domain in domains]
+
+
+def test_a_second_sweep_of_the_same_tick_does_nothing(make_domain: MakeDomain) -> None:
+    make_domain(interval=5)
+    assert sweep(NOW) >= 1
+    assert sweep(NOW + timedelta(seconds=1)) == 0
+    assert Batch.objects.count() == 1
+
+
+def test_ticks_that_were_skipped_are_caught_up(make_domain: MakeDomain) -> None:
+    domain = make_domain(interval=300)
+    sweep(NOW)
+    late = NOW + timedelta(seconds=550)
+    sweep(late)
+    due = list(schedule.slots(domain.pk, 300, NOW, late + schedule.TICK))
+    assert slots_of(domain) == due
+    in_time = [slot for slot in due if slot + timedelta(seconds=300) > late or slot == NOW]
+    assert sorted(batch.slot for batch in Batch.objects.all()) == in_time
+
+
+def test_a_slot_that_is_caught_up_after_its_interval_is_missed(make_domain: MakeDomain) -> None:
+    domain = make_domain(interval=5)
+    sweep(NOW)
+    sweep(NOW + timedelta(seconds=60))
+    missed = Result.objects.filter(domain_id=domain.pk)
+    assert {row.slot for row in missed} == {NOW + n * schedule.TICK for n in range(1, 12)}
+    assert {(row.state, row.reason) for row in missed} == {("missed", "not_dispatched")}
+    assert sorted(batch.slot for batch in Batch.objects.all()) == [NOW, NOW + 12 * schedule.TICK]
+
+
+@pytest.mark.parametrize("outage", [timedelta(minutes=11), timedelta(hours=2), timedelta(hours=30)])
+def test_a_long_outage_becomes_missed_rows_and_the_ledger_adds_up(
+    make_domain: MakeDomain, outage: timedelta
+) -> None:
+    domain = make_domain(interval=60, since=NOW)
+    sweep(NOW)
+    back = NOW + outage
+    for number in range(40):
+        sweep(back + number * schedule.TICK)
+        if not Tick.objects.filter(expected=None).exists():
+            break
+    end = back + (number + 1) * schedule.TICK
+    assert slots_of(domain) == list(schedule.slots(domain.pk, 60, NOW, end))
+    ledger = history.ledger(NOW, end)
+    assert ledger.balanced
+    assert ledger.expected == len(slots_of(domain))
+    assert ledger.missed >= (outage - timedelta(minutes=10)) // timedelta(minutes=1)
+
+
+def test_slots_older_than_the_retention_are_not_made_up(make_domain: MakeDomain) -> None:
+    make_domain(interval=86_400, since=NOW - timedelta(days=90))
+    sweep(NOW - timedelta(days=90))
+    dispatch.sweep(now=NOW, retention=timedelta(days=3))
+    oldest = Tick.objects.filter(instant__gt=NOW - timedelta(days=89)).order_by("instant").first()
+    assert oldest is not None
+    assert oldest.instant == NOW - timedelta(days=3) + schedule.TICK
+
+
+def test_a_disabled_domain_is_not_due(make_domain: MakeDomain) -> None:
+    make_domain(interval=5, enabled=False)
+    sweep(NOW)
+    assert not Batch.objects.exists()
+
+
+def test_slots_before_registration_or_a_new_schedule_are_not_due(make_domain: MakeDomain) -> None:
+    domain = make_domain(interval=5, since=NOW + timedelta(seconds=7))
+    sweep(NOW)
+    sweep(NOW + timedelta(seconds=21))
+    assert slots_of(domain) == [NOW + n * schedule.TICK for n in (2, 3, 4)]
+    change_domain(domain.pk, {"interval": 10}, now=NOW + timedelta(seconds=32))
+    sweep(NOW + timedelta(seconds=51))
+    assert all(
+        schedule.is_due(domain.pk, 10, slot)
+        for slot in slots_of(domain)
+        if slot > NOW + 6 * schedule.TICK
+    )
+    assert not [slot for slot in slots_of(domain) if slot == NOW + 5 * schedule.TICK]
+
+
+def test_each_location_has_its_own_slot(make_domain: MakeDomain) -> None:
+    make_domain(interval=5, locations=["local", "paris"])
+    sweep(NOW)
+    assert sorted(Batch.objects.values_list("location__name", flat=True)) == ["local", "paris"]
+    assert history.ledger(NOW, NOW + schedule.TICK).expected == 2
+
+
+def test_the_ledger_counts_pending_slots_until_they_have_a_row(make_domain: MakeDomain) -> None:
+    for _ in range(3):
+        make_domain(interval=5)
+    sweep(NOW)
+    ledger = history.ledger(NOW, NOW + schedule.TICK)
+    assert (ledger.expected, ledger.pending, ledger.balanced) == (3, 3, True)
+
+
+def test_a_slot_that_vanished_unbalances_the_ledger(make_domain: MakeDomain) -> None:
+    make_domain(interval=5)
+    sweep(NOW)
+    Batch.objects.update(finished_at=F("slot"))
+    assert not history.ledger(NOW, NOW + schedule.TICK).balanced
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sweeps_at_once_plan_each_slot_once() -> None:
+    from domains.services import create_domain
+
+    ids = [
+        create_domain(
+            {"name": f"d{n}", "url": "http://127.0.0.1:1/", "interval": 5},
+            now=NOW - schedule.TICK,
+        ).pk
+        for n in range(20)
+    ]
+    start = threading.Barrier(4)
+    ran: list[int] = []
+
+    def one() -> None:
+        try:
+            start.wait()
+            for number in range(12):
+                ran.append(sweep(NOW + number * schedule.TICK))
+        finally:
+            connection.close()
+
+    sweep(NOW - schedule.TICK)
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(ran) == 12
+    planned = [
+        (pk, batch.slot) for batch in Batch.objects.filter(slot__gte=NOW) for pk in batch.domain_ids
+    ]
+    assert len(planned) == len(set(planned)) == 12 * len(ids)
