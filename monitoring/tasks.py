@@ -4,16 +4,18 @@ Their queues are in the settings (``CELERY_TASK_ROUTES``); a check names its loc
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, ParamSpec
 
 import structlog
 from celery import shared_task
 from celery.signals import worker_process_shutdown
 from django.conf import settings
-from django.db import DatabaseError
-from kombu.exceptions import OperationalError
+from django.db import DatabaseError, InterfaceError
+from django.db import OperationalError as DatabaseOutage
+from kombu.exceptions import OperationalError as QueueOutage
 
 from domains.clock import database_now
 from monitoring import dispatch, probes, retention, settling
@@ -22,17 +24,35 @@ from monitoring.dispatch import Hint
 from monitoring.queues import probe_queue, queue
 
 log = structlog.get_logger(__name__)
+_P = ParamSpec("_P")
 
 DRAIN_SECONDS: Final = 8.0
 """How long a stopping process lets its checks end: a container is killed after its grace."""
 
 _RUNNING_LIMIT: Final = timedelta(seconds=settings.SENTINEL_BATCH_SECONDS)
 
+_OUTAGE: Final = (DatabaseOutage, InterfaceError)
+"""What a database that is away raises: a failed task, but no defect, so no traceback."""
+
+
+def _outage_in_one_line(task: Callable[_P, None]) -> Callable[_P, None]:
+    @wraps(task)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            task(*args, **kwargs)
+        except _OUTAGE as error:
+            log.warning("database is away", task=task.__name__, error=str(error).partition("\n")[0])
+            raise
+
+    return wrapped
+
+
 _checker: Checker | None = None
 _checker_lock = threading.Lock()
 
 
-@shared_task(name="monitoring.sweep")
+@shared_task(name="monitoring.sweep", throws=_OUTAGE)
+@_outage_in_one_line
 def sweep() -> None:
     """Run the ticks that are due, settle what is overdue, and publish both."""
     now = database_now()
@@ -42,13 +62,15 @@ def sweep() -> None:
     publish([*dispatch.unsent(), *dispatch.hints(again)])
 
 
-@shared_task(name="monitoring.retain")
+@shared_task(name="monitoring.retain", throws=_OUTAGE)
+@_outage_in_one_line
 def retain() -> None:
     """Make the partitions of the days ahead, drop what is older than the retention."""
     retention.retain(now=database_now(), keep=timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS))
 
 
-@shared_task(name="monitoring.check")
+@shared_task(name="monitoring.check", throws=_OUTAGE)
+@_outage_in_one_line
 def check(*, batch_id: int) -> None:
     """Start the checks of one batch in this process."""
     checker().run(
@@ -77,7 +99,7 @@ def publish(hints: Iterable[Hint]) -> int:
                 retry=False,
             )
             sent.append(hint.batch_id)
-    except OperationalError as error:
+    except QueueOutage as error:
         log.warning("queue is away", error=str(error))
     if sent:
         dispatch.mark_enqueued(sent, now=database_now())

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "ninja",  # for the Swagger UI's own static files
     "domains",
     "monitoring",
+    "sentinel",
     "sentinel.access",
 ]
 MIDDLEWARE = [

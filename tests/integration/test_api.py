@@ -11,7 +11,7 @@ from django.utils.dateparse import parse_datetime
 from domains.models import Domain
 from monitoring import dispatch
 from monitoring.ledger import Row
-from monitoring.models import Kind, Location
+from monitoring.models import Batch, Kind, Location
 from monitoring.probes.outcome import Outcome, Reason, State
 from monitoring.recording import record
 from tests.conftest import KEY, NOW, MakeDomain
@@ -270,6 +270,9 @@ def test_a_manual_check_is_accepted_and_can_be_polled(
     assert body["status_url"].endswith(f"/api/monitoring/runs/{body['run_id']}")
     run = client.get(body["status_url"].removeprefix("http://testserver")).json()
     assert run == {"run_id": body["run_id"], "status": "pending", "results": []}
+    # The queue took the messages at once; no sweep was needed.
+    assert not Batch.objects.filter(enqueued_at=None).exists()
+    assert Batch.objects.count() == 2
 
 
 def test_an_unknown_run_is_404(client: Client) -> None:

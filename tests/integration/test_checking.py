@@ -72,7 +72,7 @@ def test_every_target_is_probed_and_the_batch_is_finished(make_checker: MakeChec
 
 
 def test_an_exception_in_one_probe_leaves_its_neighbours_alone(make_checker: MakeChecker) -> None:
-    domains, batch = plan(3)
+    _, batch = plan(3)
 
     async def probe(target: Target, deadline: float) -> Outcome:
         if target.url.endswith("/1"):
@@ -135,7 +135,7 @@ def test_a_domain_deleted_under_the_batch_has_a_row_all_the_same(
 def test_a_row_that_the_database_refuses_does_not_take_its_neighbours_with_it(
     make_checker: MakeChecker,
 ) -> None:
-    domains, batch = plan(3)
+    _, batch = plan(3)
 
     async def probe(target: Target, deadline: float) -> Outcome:
         status = 99_999 if target.url.endswith("/1") else 200  # beyond a smallint

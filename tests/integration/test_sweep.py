@@ -192,8 +192,7 @@ def test_sweeps_at_once_plan_each_slot_once() -> None:
     def one() -> None:
         try:
             start.wait()
-            for number in range(12):
-                ran.append(sweep(NOW + number * schedule.TICK))
+            ran.extend(sweep(NOW + number * schedule.TICK) for number in range(12))
         finally:
             connection.close()
 
