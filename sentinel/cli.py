@@ -1,14 +1,13 @@
 """The ``sentinel`` command: the cluster as one, and each of its processes alone."""
 
-import ipaddress
 import os
-import sys
 import time
 from typing import Final, NoReturn
 
 import typer
 
-from sentinel.environment import Environment, read_environment, secret_from
+from sentinel import processes
+from sentinel.environment import api_key, read_environment
 
 DATABASE_WAIT_SECONDS: Final = 60.0
 
@@ -65,99 +64,40 @@ def init() -> None:
                 ) from None
             time.sleep(0.5)
     call_command("migrate", interactive=False, verbosity=1)
-    store_bootstrap_key(_api_key(environment), now=database_now())
+    store_bootstrap_key(api_key(environment), now=database_now())
     if environment.SENTINEL_API_KEY is None:
-        typer.echo(f"API key: {_api_key(environment)}")
+        typer.echo(f"API key: {api_key(environment)}")
 
 
 @app.command()
 def api() -> None:
     """Serve the API."""
-    environment = read_environment()
-    host = environment.SENTINEL_HOST
-    bind = f"[{host}]" if ":" in host else host
-    _become(
-        "gunicorn",
-        "sentinel.wsgi",
-        *("--bind", f"{bind}:{environment.SENTINEL_PORT}"),
-        *("--workers", "2", "--threads", "4", "--worker-class", "gthread"),
-        *("--graceful-timeout", "8", "--timeout", "30", "--log-level", "warning"),
-        *("--no-control-socket",),
-    )
+    _become(processes.api(read_environment()))
 
 
 @app.command()
 def worker() -> None:
     """Run checks."""
-    read_environment()
-    _become(
-        "celery",
-        *(
-            "--quiet",
-            "--app",
-            "sentinel.celery",
-            "worker",
-            "--hostname",
-            "worker@%h",
-            "--loglevel",
-            "INFO",
-        ),
-        *("--task-events", "--without-gossip", "--without-mingle"),
-    )
+    _become(processes.worker(read_environment()))
 
 
 @app.command()
 def beat() -> None:
     """Start a sweep at each tick. Several may run side by side."""
-    read_environment()
-    _become(
-        "celery",
-        "--quiet",
-        "--app",
-        "sentinel.celery",
-        "beat",
-        "--pidfile",
-        "",
-        "--loglevel",
-        "INFO",
-    )
+    _become(processes.beat(read_environment()))
 
 
 @app.command()
 def flower() -> None:
     """Serve Flower; where it can be reached from elsewhere, behind a password: the API key."""
     environment = read_environment()
-    if not _is_loopback(environment.SENTINEL_HOST):
-        # By the environment: a command line can be read by every user of the machine.
-        os.environ["FLOWER_BASIC_AUTH"] = f"sentinel:{_api_key(environment)}"
-    _become(
-        "celery",
-        *("--app", "sentinel.celery", "flower"),
-        f"--address={environment.SENTINEL_HOST}",
-        f"--port={environment.FLOWER_PORT}",
-    )
+    _become(processes.flower(environment, api_key=lambda: api_key(environment)))
 
 
-def _api_key(environment: Environment) -> str:
-    from django.conf import settings  # noqa: PLC0415
-
-    from sentinel.access.keys import new_key  # noqa: PLC0415
-
-    return environment.SENTINEL_API_KEY or secret_from(settings.DATA_DIR / "api_key", new_key)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _become(module: str, *arguments: str) -> NoReturn:
+def _become(process: processes.Process) -> NoReturn:
     """Replace this process, so that signals reach the server itself."""
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - our own interpreter
+    os.environ.update(process.env)
+    os.execv(process.argv[0], process.argv)  # noqa: S606 - our own interpreter
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from typing import IO, Final
 import psycopg
 import redis
 
-from sentinel import embedded
-from sentinel.environment import Environment, secret_from
+from sentinel import embedded, processes
+from sentinel.environment import Environment, api_key
 from sentinel.supervisor import Program, ProgramFailed, Supervisor
 
 START_SECONDS: Final = 120.0
@@ -123,6 +123,8 @@ class _Cluster:
 
     async def _start(self) -> str:
         """Start everything in order; return the line that says so."""
+        if os.getuid() == 0:
+            self._supervisor.say("running as root; an ordinary user is enough, and safer")
         started = time.monotonic()
         if self._environment.DATABASE_URL is None:
             await self._start_postgres()
@@ -131,19 +133,26 @@ class _Cluster:
                 Program(name="valkey", argv=embedded.valkey_argv(self._data_dir), stop_seconds=3)
             )
         await self._until(self._redis_answers, "valkey", f"Redis at {_shown(self._redis_url)}")
-        await self._supervisor.run_once(self._program("init", stop_seconds=3))
+        await self._supervisor.run_once(
+            Program(name="init", argv=(sys.executable, "-m", "sentinel", "init"), stop_seconds=3)
+        )
         launched = await asyncio.to_thread(self._database_time)
-        for name in ("api", "worker", "beat", "flower"):
-            self._supervisor.keep(self._program(name, stop_seconds=11))
+        key = api_key(self._environment)
+        for name, process in (
+            ("api", processes.api(self._environment)),
+            ("worker", processes.worker(self._environment)),
+            ("beat", processes.beat(self._environment)),
+            ("flower", processes.flower(self._environment, api_key=lambda: key)),
+        ):
+            self._supervisor.keep(
+                Program(name=name, argv=process.argv, env=process.env, stop_seconds=11)
+            )
         api = f"http://{self._host()}:{self._environment.SENTINEL_PORT}"
         flower = f"http://{self._host()}:{self._environment.FLOWER_PORT}"
         await self._until(lambda: _answers(f"{api}/readyz"), "api", "the API")
         await self._until(lambda: _answers(f"{flower}/healthcheck"), "flower", "Flower")
         # Beat, Redis, a worker and PostgreSQL together: a tick that was swept after the start.
         await self._until(lambda: self._swept_since(launched), "worker", "the first sweep")
-        key = self._environment.SENTINEL_API_KEY or secret_from(
-            self._data_dir / "api_key", lambda: ""
-        )
         seconds = time.monotonic() - started
         return (
             f"Sentinel is ready after {seconds:.1f} s: API {api}/api/docs, Flower {flower}, "
@@ -163,13 +172,6 @@ class _Cluster:
             )
         )
         await self._until(self._database_exists, "postgres", "PostgreSQL")
-
-    def _program(self, name: str, *, stop_seconds: float) -> Program:
-        return Program(
-            name=name,
-            argv=[sys.executable, "-m", "sentinel", name],
-            stop_seconds=stop_seconds,
-        )
 
     async def _until(self, ready: Callable[[], bool], name: str, what: str) -> None:
         """Wait until ``ready`` holds.

@@ -56,6 +56,7 @@ def postgres_argv(data_dir: Path) -> list[str]:
         "unix_socket_permissions": "0700",
         "log_min_messages": "warning",
         "log_line_prefix": "",
+        "log_checkpoints": "off",
         "timezone": "UTC",
         "log_timezone": "UTC",
     }

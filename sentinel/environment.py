@@ -4,7 +4,9 @@ import contextlib
 import difflib
 import os
 import re
+import secrets
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -181,7 +183,22 @@ def read_environment() -> Environment:
         raise SystemExit(f"Sentinel: {name} cannot be used: {cure}.") from None
 
 
-def secret_from(path: Path, make: Any) -> str:
+def api_key(environment: Environment) -> str:
+    """Return the bootstrap API key: as given, or one made and kept in the data folder.
+
+    Its form is ``prefix.secret``, with 256 random bits in the secret.
+    """
+    return environment.SENTINEL_API_KEY or secret_from(
+        environment.SENTINEL_DATA_DIR.absolute() / "api_key", new_key
+    )
+
+
+def new_key() -> str:
+    """Return a new API key."""
+    return f"{secrets.token_hex(4)}.{secrets.token_urlsafe(32)}"
+
+
+def secret_from(path: Path, make: Callable[[], str]) -> str:
     """Return the text in ``path``; where there is none, ``make()`` it and store it, mode 0600.
 
     Two processes that start at once agree: the file is linked into place complete, and

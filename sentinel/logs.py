@@ -55,6 +55,9 @@ def logging_config() -> dict[str, Any]:
             "django.server": {"level": logging.WARNING},
             "celery.worker.strategy": {"level": logging.WARNING},
             "celery.app.trace": {"level": logging.WARNING},
+            "kombu.mixins": {"level": logging.WARNING},
+            # Celery warns of a change of its version 6 whenever Redis comes back.
+            "py.warnings": {"level": logging.ERROR},
             "flower": {"level": logging.WARNING},
             "flower.inspector": {"level": logging.ERROR},
             "celery.beat": {"level": logging.WARNING},

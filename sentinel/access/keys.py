@@ -1,7 +1,6 @@
-"""Making, storing and checking API keys. The caller passes the time."""
+"""Storing and checking API keys. The caller passes the time."""
 
 import hashlib
-import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,11 +12,6 @@ from sentinel.access.models import ApiKey
 BOOTSTRAP: Final = "bootstrap"
 PREFIX_CHARS: Final = 8
 _LAST_USED_PRECISION: Final = timedelta(seconds=60)
-
-
-def new_key() -> str:
-    """Return a new key in the form ``prefix.secret``, with 256 random bits in the secret."""
-    return f"{secrets.token_hex(PREFIX_CHARS // 2)}.{secrets.token_urlsafe(32)}"
 
 
 def digest_of(key: str) -> bytes:
