@@ -36,7 +36,7 @@ check: install ## format, lint, types, import contracts, migrations, deploy sett
 	$(CHECK_ENV) $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 compose-test: install ## bring the containers up for real, in a Docker engine of the test's own if none runs
-	$(BIN)/python -m pytest tests/compose -p no:django --override-ini addopts= --timeout 2400 -v
+	$(BIN)/python -m pytest -c tests/compose/pytest.ini tests/compose
 
 lock: install ## write the hash-locked requirements anew from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --no-header --generate-hashes pyproject.toml -o requirements.txt

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from ninja import Schema
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StringConstraints
 
 from domains import models
 from domains.expected_status import normalise_expected_status
@@ -204,43 +204,40 @@ class Observation(Schema):
     last_result: LastResult | None = None
 
 
+_DOMAIN_EXAMPLE: Final[dict[str, JsonValue]] = {
+    "id": 1,
+    "name": "Example",
+    "url": "https://example.org/",
+    "method": "GET",
+    "interval": 60,
+    "timeout": 10,
+    "expected_status": "200-299",
+    "follow_redirects": True,
+    "verify_tls": True,
+    "locations": ["local"],
+    "tags": [],
+    "enabled": True,
+    "created_at": "2026-11-23T12:00:00Z",
+    "updated_at": "2026-11-23T12:00:00Z",
+    "state": "up",
+    "since": "2026-11-23T12:00:35Z",
+    "last_result": {
+        "slot": "2026-11-23T12:00:35Z",
+        "location": "local",
+        "kind": "scheduled",
+        "state": "up",
+        "reason": None,
+        "detail": "",
+        "status_code": 200,
+        "total_us": 48213,
+    },
+}
+
+
 class DomainOut(Schema):
     """A domain, and what is known of it."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": 1,
-                    "name": "Example",
-                    "url": "https://example.org/",
-                    "method": "GET",
-                    "interval": 60,
-                    "timeout": 10,
-                    "expected_status": "200-299",
-                    "follow_redirects": True,
-                    "verify_tls": True,
-                    "locations": ["local"],
-                    "tags": [],
-                    "enabled": True,
-                    "created_at": "2026-11-23T12:00:00Z",
-                    "updated_at": "2026-11-23T12:00:00Z",
-                    "state": "up",
-                    "since": "2026-11-23T12:00:35Z",
-                    "last_result": {
-                        "slot": "2026-11-23T12:00:35Z",
-                        "location": "local",
-                        "kind": "scheduled",
-                        "state": "up",
-                        "reason": None,
-                        "detail": "",
-                        "status_code": 200,
-                        "total_us": 48213,
-                    },
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_DOMAIN_EXAMPLE]})
 
     id: int
     name: str
@@ -263,6 +260,10 @@ class DomainOut(Schema):
 
 class DomainPage(Schema):
     """A page of domains by id; ``next`` is the address of the page after it, null on the last."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [_DOMAIN_EXAMPLE], "next": None}]}
+    )
 
     items: list[DomainOut]
     next: str | None

@@ -90,26 +90,6 @@ def observe(domain_ids: Sequence[int]) -> Mapping[int, Observation]:
     response={200: LedgerOut, **problems()},
     operation_id="getLedger",
     summary="Read the ledger of a span",
-    openapi_extra={
-        "responses": {
-            200: {
-                "content": {
-                    "application/json": {
-                        "example": {
-                            "expected": 60,
-                            "up": 58,
-                            "degraded": 0,
-                            "down": 1,
-                            "internal": 0,
-                            "missed": 0,
-                            "pending": 1,
-                            "balanced": True,
-                        }
-                    }
-                }
-            }
-        }
-    },
 )
 def read_ledger(request: HttpRequest, start: From = None, end: To = None) -> Any:
     """Account for every slot that was due; without `from` and `to`, of the last 24 hours."""

@@ -94,6 +94,18 @@ class RunAccepted(Schema):
 class RunOut(Schema):
     """A manual check: its results as they come, one a location."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "run_id": "5f0c6a52-6f0e-4a55-9a53-3a6d7a1f2b7c",
+                    "status": "finished",
+                    "results": [{**_RESULT_EXAMPLE, "kind": "manual"}],
+                }
+            ]
+        }
+    )
+
     run_id: uuid.UUID
     status: Literal["pending", "finished"]
     results: list[ResultOut]
@@ -106,8 +118,6 @@ class SpanOut(Schema):
     down) / expected: what was missed or failed inside Sentinel counts against coverage,
     never for or against uptime. Both are null where there is nothing to divide by.
     """
-
-    model_config = ConfigDict(populate_by_name=True)
 
     window: Literal["1h", "24h", "7d", "30d"]
     start: datetime
@@ -129,6 +139,37 @@ class SpanOut(Schema):
 class SummaryOut(Schema):
     """How a domain is doing now and did lately."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "domain_id": 1,
+                    "state": "up",
+                    "since": "2026-11-23T12:00:35.212345Z",
+                    "windows": [
+                        {
+                            "window": "1h",
+                            "start": "2026-11-23T12:00:00Z",
+                            "end": "2026-11-23T13:00:00Z",
+                            "expected": 60,
+                            "up": 57,
+                            "degraded": 0,
+                            "down": 1,
+                            "internal": 0,
+                            "missed": 2,
+                            "uptime": 0.9827586206896551,
+                            "coverage": 0.9666666666666667,
+                            "p50_us": 48213,
+                            "p90_us": 61044,
+                            "p95_us": 70310,
+                            "p99_us": 112087,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
     domain_id: int
     state: PresentState | None
     since: datetime | None
@@ -141,6 +182,23 @@ class LedgerOut(Schema):
     ``expected`` is counted from the schedule's ticks, the other side from the recorded
     rows and the batches still open; ``balanced`` says whether they agree.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "expected": 60,
+                    "up": 58,
+                    "degraded": 0,
+                    "down": 1,
+                    "internal": 0,
+                    "missed": 0,
+                    "pending": 1,
+                    "balanced": True,
+                }
+            ]
+        }
+    )
 
     expected: int
     up: int

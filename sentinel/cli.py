@@ -63,7 +63,8 @@ def init() -> None:
                     f"Sentinel: the database of DATABASE_URL does not answer: {error}"
                 ) from None
             time.sleep(0.5)
-    call_command("migrate", interactive=False, verbosity=1)
+    call_command("migrate", interactive=False, verbosity=0)
+    typer.echo("The database is migrated.")
     store_bootstrap_key(api_key(environment), now=database_now())
     if environment.SENTINEL_API_KEY is None:
         typer.echo(f"API key: {api_key(environment)}")
