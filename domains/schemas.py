@@ -95,6 +95,7 @@ Interval = Annotated[
         ge=models.MIN_INTERVAL,
         le=models.MAX_INTERVAL,
         description="Seconds from one check to the next, a multiple of 5.",
+        json_schema_extra={"multipleOf": models.INTERVAL_STEP},
     ),
     AfterValidator(_whole_ticks),
 ]
@@ -122,12 +123,17 @@ Tags = Annotated[
             AfterValidator(_plain),
         ]
     ],
-    Field(max_length=50),
+    Field(max_length=50, json_schema_extra={"uniqueItems": True}),
     AfterValidator(_distinct),
 ]
 Locations = Annotated[
     list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]],
-    Field(min_length=1, max_length=20, description="Names of the locations that check it."),
+    Field(
+        min_length=1,
+        max_length=20,
+        description="Names of the locations that check it.",
+        json_schema_extra={"uniqueItems": True},
+    ),
     AfterValidator(_distinct),
 ]
 

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any, Final, ParamSpec
 
 import structlog
-from celery import shared_task
+from celery import current_app, shared_task
 from celery.signals import worker_process_shutdown
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
@@ -88,17 +88,25 @@ def publish(hints: Iterable[Hint]) -> int:
 
     A queue that is away is no error: the rows stay unsent, and the next sweep sends them.
     """
+    waiting = list(hints)
+    if not waiting:
+        return 0
     sent: list[int] = []
     try:
-        for hint in hints:
-            check.apply_async(
-                kwargs={"batch_id": hint.batch_id},
-                # A queue object, since a location of other hosts is not declared here.
-                queue=queue(probe_queue(hint.location)),
-                priority=0 if hint.manual else 9,
-                retry=False,
-            )
-            sent.append(hint.batch_id)
+        # A connection of its own: one from the pool may be a dead one, and would first
+        # be retried for seconds in a request that needs no queue to be answered.
+        with current_app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+            for hint in waiting:
+                check.apply_async(
+                    kwargs={"batch_id": hint.batch_id},
+                    # A queue object, since a location of other hosts is not declared here.
+                    queue=queue(probe_queue(hint.location)),
+                    priority=0 if hint.manual else 9,
+                    retry=False,
+                    connection=connection,
+                )
+                sent.append(hint.batch_id)
     except QueueOutage as error:
         log.warning("queue is away", error=str(error))
     if sent:

@@ -155,9 +155,9 @@ class Cluster:
         items = self.get(f"/api/monitoring/{domain_id}/history", limit="1000")["items"]
         return [item for item in items if kind in (None, item["kind"])]
 
-    def check(self, domain_id: int) -> dict[str, Any]:
+    def check(self, domain_id: int, timeout: float = 15) -> dict[str, Any]:
         """Ask for a manual check; return the answer that accepted it."""
-        response = self.client.post(f"/api/monitoring/{domain_id}/check")
+        response = self.client.post(f"/api/monitoring/{domain_id}/check", timeout=timeout)
         assert response.status_code == 202, response.text
         body: dict[str, Any] = response.json()
         return body
