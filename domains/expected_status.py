@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-_RANGE: Final = re.compile(r"([1-5]\d\d)(?:-([1-5]\d\d))?")
+_RANGE: Final = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 
 CURE: Final = "write codes and ranges from 100 to 599 separated by commas, such as 200-299,401"
 

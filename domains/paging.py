@@ -27,7 +27,7 @@ def decode_cursor(cursor: str, *kinds: type) -> tuple[Any, ...]:
     """
     try:
         key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, RecursionError) as error:
         raise BadCursor from error
     # bool is an int to isinstance, and an id beyond bigint is an error to PostgreSQL.
     if not isinstance(key, list) or [type(part) for part in key] != list(kinds):

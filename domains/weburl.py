@@ -8,7 +8,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import idna
 
 MAX_URL_CHARS: Final = 2048
-_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029]")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ud800-\udfff]")
+_AUTHORITY: Final = re.compile(r"(\[[^\[\]]*:[^\[\]]*\]|[^:\[\]]*)(:[0-9]*)?")
+_BARE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER: Final = re.compile(r"(0x[0-9a-f]*|[0-9]+)")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -45,6 +47,12 @@ def normalise_url(text: str) -> str:
             "it carries user info before the host, which ends up in logs and answers: "
             "remove everything up to the @"
         )
+    # urlsplit drops what stands between the bracket and the port.
+    if not _AUTHORITY.fullmatch(parts.netloc):
+        raise ValueError(
+            "its host is neither a name nor an address: write it as https://example.org/ or "
+            "https://[2001:db8::1]/"
+        )
     if not host:
         raise ValueError("it has no host: write it as https://example.org/")
     if port == 0:
@@ -52,8 +60,8 @@ def normalise_url(text: str) -> str:
     netloc = _host(host)
     if port is not None and port != _DEFAULT_PORTS[scheme]:
         netloc = f"{netloc}:{port}"
-    path = quote(parts.path, safe="/%:@!$&'()*+,;=~-._") or "/"
-    query = quote(parts.query, safe="/?%:@!$&'()*+,;=~-._[]{}|^`\"<>")
+    path = _BARE_PERCENT.sub("%25", quote(parts.path, safe="/%:@!$&'()*+,;=~-._")) or "/"
+    query = _BARE_PERCENT.sub("%25", quote(parts.query, safe="/?%:@!$&'()*+,;=~-._[]{}|^`"))
     url = urlunsplit((scheme, netloc, path, query, ""))
     if len(url) > MAX_URL_CHARS:
         raise ValueError(f"encoded, it is longer than {MAX_URL_CHARS} characters: shorten it")
@@ -65,12 +73,17 @@ def _host(host: str) -> str:
         try:
             return f"[{IPv6Address(host)}]" if "%" not in host else _zone()
         except AddressValueError as error:
-            raise ValueError(f"its host is not an IPv6 address ({error})") from error
+            raise ValueError(
+                f"its host is not an IPv6 address ({error}): write it as https://[2001:db8::1]/"
+            ) from error
     if not host.isascii():
         try:
             host = idna.encode(host, uts46=True).decode("ascii")
         except idna.IDNAError as error:
-            raise ValueError(f"its host is not a valid international name ({error})") from error
+            raise ValueError(
+                f"its host is not a valid international name ({error}): correct it, or write "
+                "its ASCII form, which begins with xn--"
+            ) from error
     host = host.lower()
     name = host.removesuffix(".")
     labels = name.split(".")

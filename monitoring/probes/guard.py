@@ -6,6 +6,7 @@ IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890); Python's ``is_priva
 enough: it passes 100.64.0.0/10, 64:ff9b::/96, fec0::/10 and multicast.
 """
 
+import re
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -21,6 +22,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 SETTING: Final = "SENTINEL_ALLOWED_TARGETS"
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 
 _NEVER: Final[tuple[tuple[Network, str], ...]] = tuple(
     (ip_network(cidr), kind)
@@ -36,9 +38,9 @@ _NEVER: Final[tuple[tuple[Network, str], ...]] = tuple(
         ("240.0.0.0/4", "a reserved or broadcast address"),
         ("::/128", "an unspecified address"),
         ("100::/64", "a discard-only address"),
+        ("2001::/32", "a Teredo address"),
         ("2001:2::/48", "a benchmarking address"),
-        ("2001:10::/28", "a reserved address"),
-        ("2001:20::/28", "a reserved address"),
+        ("2001::/23", "a reserved address"),
         ("2001:db8::/32", "a documentation address"),
         ("3fff::/20", "a documentation address"),
         ("5f00::/16", "a reserved address"),
@@ -55,6 +57,7 @@ _EXACT_ONLY: Final[tuple[tuple[Network, str], ...]] = tuple(
         ("100.100.100.200/32", "a cloud metadata address"),
         ("168.63.129.16/32", "a cloud metadata address"),
         ("192.0.0.192/32", "a cloud metadata address"),
+        ("fd00:ec2::23/128", "a cloud metadata address"),
         ("fd00:ec2::254/128", "a cloud metadata address"),
         ("fd20:ce::254/128", "a cloud metadata address"),
     )
@@ -74,7 +77,6 @@ _NAMED_ONLY: Final[tuple[tuple[Network, str], ...]] = tuple(
 )
 
 _GLOBAL_UNICAST_V6: Final = IPv6Network("2000::/3")
-_TEREDO: Final = IPv6Network("2001::/32")
 _IPV4_INSIDE: Final[tuple[tuple[IPv6Network, int], ...]] = (
     # (prefix, how many bits stand behind the IPv4 address)
     (IPv6Network("::ffff:0:0/96"), 0),  # mapped, RFC 4291
@@ -121,10 +123,12 @@ def parse_allowed_targets(text: str) -> tuple[AllowedTarget, ...]:
             host, colon, port = entry.partition(":") if entry.count(":") == 1 else (entry, "", "")
             cidr = host
         try:
+            if "%" in address:
+                raise ValueError("an IPv6 zone means nothing here")
             network = ip_network(cidr)
+            if colon and not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):
+                raise ValueError("a port is a number from 1 to 65535")
             number = int(port) if colon else None
-            if number is not None and not 1 <= number <= 65535:
-                raise ValueError("port out of range")
         except ValueError as error:
             raise ValueError(
                 f"{entry!r} is neither CIDR nor CIDR:port; write 10.0.0.0/8, 10.0.0.0/8:443 "
@@ -203,8 +207,6 @@ class Guard:
                 )
             return
         if isinstance(address, IPv6Address):
-            if address in _TEREDO:
-                raise ForbiddenAddress(f"{shown} is a Teredo address, which is never dialled")
             if (inner := _inner(address)) is not None:
                 self._judge(inner, port, shown=f"{shown} (IPv4 {inner} inside IPv6)")
                 return

@@ -1,41 +1,18 @@
-"""The HTTP probe: one GET or other request, redirects followed by us, every ending mapped once."""
+"""The HTTP probe: one GET or other request, redirects followed by us, every ending an Outcome."""
 
 import asyncio
-import errno
-import socket
-import ssl
-import time
-from collections.abc import Iterator
 from typing import Final
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
-import httpcore
 import httpx
-import structlog
 
-from monitoring.probes.guard import ForbiddenAddress
 from monitoring.probes.outcome import Failure, Outcome, Phases, Reason, State, Target
-from monitoring.probes.transport import GuardedTransport, Stopwatch
-
-log = structlog.get_logger(__name__)
+from monitoring.probes.reasons import Scene, reason_of, shown
+from monitoring.probes.stopwatch import Stopwatch
+from monitoring.probes.transport import GuardedTransport
 
 USER_AGENT: Final = "Sentinel/0.1 (synthetic monitoring)"
 REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
-
-# X509_V_ERR_* of OpenSSL's <openssl/x509_vfy.h>.
-_EXPIRED: Final = frozenset({9, 10})
-_WRONG_NAME: Final = frozenset({62, 64})
-
-_DEADLINE_REASONS: Final = {
-    "dns": (Reason.DNS_TIMEOUT, "no answer from DNS for {host} within {seconds:.1f} s"),
-    "connect": (Reason.CONNECT_TIMEOUT, "no connection to {peer} within {seconds:.1f} s"),
-    "tls": (Reason.TLS_TIMEOUT, "no TLS session with {peer} within {seconds:.1f} s"),
-    "wait": (Reason.TIMEOUT, "connected to {peer}, but no answer within {seconds:.1f} s"),
-    "download": (Reason.TIMEOUT, "the answer from {peer} was not complete within {seconds:.1f} s"),
-}
-_RESOURCE_ERRORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-_NETWORK_ERRORS: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
-_RESET_ERRORS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 
 
 async def probe(target: Target, deadline: float) -> Outcome:
@@ -49,19 +26,25 @@ async def probe(target: Target, deadline: float) -> Outcome:
         What was seen. A target that fails is data; this raises only when cancelled.
     """
     loop = asyncio.get_running_loop()
-    started = time.perf_counter()
-    allowed = deadline - loop.time()
+    seconds = deadline - loop.time()
     check = _Check(target, deadline)
+    watch = check.watch
+    clock = asyncio.timeout_at(deadline)
     failure: Failure | None = None
     try:
-        async with asyncio.timeout_at(deadline):
+        if seconds <= 0:
+            raise Failure(
+                State.INTERNAL,
+                Reason.RESOURCE_LIMIT,
+                "the worker was too busy: the time of the check was over before it began",
+            )
+        async with clock:
             await check.run()
     except Failure as stop:
         failure = stop
     except Exception as error:  # noqa: BLE001 - the one map has a row for everything
-        failure = reason_of(error, check, allowed)
-    check.watch.leave()
-    watch = check.watch
+        failure = reason_of(error, Scene(check.url, watch, seconds), expired=clock.expired())
+    watch.leave()
     return Outcome(
         state=State.UP if failure is None else failure.state,
         reason=None if failure is None else failure.reason,
@@ -75,7 +58,7 @@ async def probe(target: Target, deadline: float) -> Outcome:
             wait_us=watch.micros("wait"),
             download_us=watch.micros("download"),
         ),
-        total_us=round((time.perf_counter() - started) * 1_000_000),
+        total_us=watch.total_us(),
         bytes=check.body_bytes,
         redirects=check.redirects,
     )
@@ -91,7 +74,7 @@ class _Check:
         self.status_code: int | None = None
         self.body_bytes: int | None = None
         self.redirects = 0
-        self.url = httpx.URL(target.url)
+        self.url = httpx.URL()
 
     async def run(self) -> None:
         """Follow the hops to the last answer and judge its status.
@@ -100,6 +83,7 @@ class _Check:
             Failure: the check ended other than up.
         """
         method = self.target.method
+        self.url = httpx.URL(self.target.url)
         seen = {(method, self.url)}
         while (location := await self._hop(method)) is not None:
             if self.redirects >= self.target.max_redirects:
@@ -113,7 +97,7 @@ class _Check:
             self.url = self._next_url(location)
             if (method, self.url) in seen:
                 raise Failure(
-                    State.DOWN, Reason.REDIRECT_LOOP, f"redirected back to {_shown(self.url)}"
+                    State.DOWN, Reason.REDIRECT_LOOP, f"redirected back to {shown(self.url)}"
                 )
             seen.add((method, self.url))
         assert self.status_code is not None
@@ -140,7 +124,13 @@ class _Check:
         request = httpx.Request(
             method,
             self.url,
-            headers={"User-Agent": USER_AGENT, "Accept": "*/*", "Connection": "close"},
+            headers={
+                # Ours, because httpx's fails on names that IDNA 2008 has not, such as emoji.
+                "Host": self.url.netloc.decode("ascii"),
+                "User-Agent": USER_AGENT,
+                "Accept": "*/*",
+                "Connection": "close",
+            },
         )
         response = await transport.handle_async_request(request)
         try:
@@ -169,23 +159,32 @@ class _Check:
     def _next_url(self, location: str) -> httpx.URL:
         try:
             url = httpx.URL(urljoin(str(self.url), location))
-            valid = url.scheme in ("http", "https") and bool(url.host)
+            # Joining takes an address without a host for a path (RFC 3986, 5.2.2).
+            whole = urlsplit(location).netloc or not urlsplit(location).scheme
+            if whole and url.scheme in ("http", "https") and url.raw_host and _is_port(url.port):
+                # Neither the fragment nor user info belongs into a request (RFC 9110, 4.2).
+                return url.copy_with(fragment=None, userinfo=b"")
         except (httpx.InvalidURL, ValueError):
-            valid = False
-        if not valid:
-            raise Failure(
-                State.DOWN,
-                Reason.REDIRECT_INVALID,
-                f"status {self.status_code} leads to {location[:120]!r}, "
-                "which is not an http or https address",
-            )
-        # Neither the fragment nor user info belongs into a request (RFC 9110, 4.2).
-        return url.copy_with(fragment=None, userinfo=b"")
+            pass
+        raise Failure(
+            State.DOWN,
+            Reason.REDIRECT_INVALID,
+            f"status {self.status_code} leads to {_without_secrets(location)!r}, "
+            "which is not an http or https address",
+        )
 
-    @property
-    def peer(self) -> str:
-        """The address dialled last, in words."""
-        return f"{self.watch.ip} port {self.watch.port}"
+
+def _is_port(port: int | None) -> bool:
+    return port is None or 1 <= port <= 65535
+
+
+def _without_secrets(location: str) -> str:
+    """Return a text that is no URL without what would be user info and query in one."""
+    head, mark, _ = location.partition("?")
+    start, slashes, rest = head.partition("//")
+    authority, slash, path = rest.partition("/")
+    authority = authority.rpartition("@")[2]
+    return f"{start}{slashes}{authority}{slash}{path}"[:120] + ("?…" if mark else "")
 
 
 def _next_method(method: str, status: int | None) -> str:
@@ -195,124 +194,3 @@ def _next_method(method: str, status: int | None) -> str:
     if status in (301, 302) and method == "POST":
         return "GET"
     return method
-
-
-def _shown(url: httpx.URL) -> str:
-    """Return an address without its query, which may hold a secret."""
-    return str(url.copy_with(query=None))
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what caused it, members of groups included, outermost first."""
-    seen: set[int] = set()
-    pending: list[BaseException | None] = [error]
-    while pending:
-        current = pending.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        if isinstance(current, BaseExceptionGroup):
-            pending.extend(current.exceptions)
-        pending.extend((current.__context__, current.__cause__))
-
-
-def reason_of(error: Exception, check: "_Check", allowed: float) -> Failure:
-    """Map a library's error to a reason: the only place that does, most specific first."""
-    if isinstance(error, TimeoutError) and check.watch.current is not None:
-        reason, words = _DEADLINE_REASONS[check.watch.current]
-        return Failure(
-            State.DOWN,
-            reason,
-            words.format(host=check.url.host, peer=check.peer, seconds=allowed),
-        )
-    for cause in _chain(error):
-        failure = _mapped(cause, check)
-        if failure is not None:
-            return failure
-    log.error("unmapped probe error", url=_shown(check.url), error=repr(error), exc_info=error)
-    return Failure(
-        State.INTERNAL, Reason.PROBE_ERROR, f"an error inside Sentinel: {type(error).__name__}"
-    )
-
-
-def _mapped(error: BaseException, check: "_Check") -> Failure | None:  # noqa: PLR0911 - a table
-    down = State.DOWN
-    match error:
-        case ForbiddenAddress():
-            return Failure(State.INTERNAL, Reason.FORBIDDEN_ADDRESS, str(error))
-        case socket.gaierror():
-            words = str(error.strerror or "no answer").lower()
-            return Failure(down, Reason.DNS_ERROR, f"no address for {check.url.host}: {words}")
-        case UnicodeError():  # the idna codec of getaddrinfo, on labels that DNS cannot hold
-            return Failure(
-                down, Reason.DNS_ERROR, f"no address for {check.url.host}: not a DNS name"
-            )
-        case ssl.SSLCertVerificationError():
-            return _certificate(error, check)
-        case ssl.SSLError():
-            words = (error.reason or str(error)).replace("_", " ").lower()
-            return Failure(down, Reason.TLS_ERROR, f"TLS with {check.peer} failed: {words}")
-        case OSError(errno=code) if code in _RESOURCE_ERRORS:
-            return Failure(
-                State.INTERNAL,
-                Reason.RESOURCE_LIMIT,
-                f"the worker is out of resources: {error.strerror}",
-            )
-        case ConnectionRefusedError():
-            return Failure(down, Reason.CONNECT_REFUSED, f"connection refused by {check.peer}")
-        case OSError(errno=code) if code in _NETWORK_ERRORS:
-            return Failure(
-                State.INTERNAL, Reason.NO_NETWORK, f"this worker has no route to {check.peer}"
-            )
-        case OSError(errno=code) if code in _RESET_ERRORS:
-            return Failure(down, _hung_up(check), f"connection reset by {check.peer}")
-        case OSError(errno=code) if code is not None:
-            return Failure(
-                down,
-                Reason.CONNECT_ERROR,
-                f"no connection to {check.peer}: {error.strerror}".lower(),
-            )
-        case httpcore.RemoteProtocolError():
-            words = str(error)
-            if "disconnected" in words or "closed connection" in words:
-                return Failure(
-                    down, Reason.CLOSED, f"{check.peer} hung up before a complete answer"
-                )
-            return Failure(
-                down, Reason.PROTOCOL_ERROR, f"{check.peer} does not speak HTTP: {words}"
-            )
-    return _by_phase(error, check)
-
-
-def _by_phase(error: BaseException, check: "_Check") -> Failure | None:
-    """Map what the network layer says without an errno: the peer is gone."""
-    if isinstance(error, httpcore.NetworkError) and error.__cause__ is None:
-        return Failure(
-            State.DOWN, _hung_up(check), f"{check.peer} hung up before a complete answer"
-        )
-    name = type(error).__module__.partition(".")[0], type(error).__name__
-    if name in {("anyio", "EndOfStream"), ("anyio", "BrokenResourceError")} and not error.__cause__:
-        return Failure(
-            State.DOWN, _hung_up(check), f"{check.peer} hung up before a complete answer"
-        )
-    return None
-
-
-def _hung_up(check: "_Check") -> Reason:
-    return {"connect": Reason.CONNECT_ERROR, "tls": Reason.TLS_ERROR}.get(
-        check.watch.current or "", Reason.CLOSED
-    )
-
-
-def _certificate(error: ssl.SSLCertVerificationError, check: "_Check") -> Failure:
-    words = error.verify_message
-    if error.verify_code in _EXPIRED:
-        return Failure(State.DOWN, Reason.TLS_EXPIRED, f"certificate of {check.url.host}: {words}")
-    if error.verify_code in _WRONG_NAME:
-        return Failure(
-            State.DOWN,
-            Reason.TLS_HOSTNAME,
-            f"the certificate of {check.peer} is not for {check.url.host}",
-        )
-    return Failure(State.DOWN, Reason.TLS_UNTRUSTED, f"certificate of {check.url.host}: {words}")

@@ -155,7 +155,7 @@ class Outcome:
         status_code: of the last answer, None where none came.
         ip: the address that was dialled last.
         phases: where the time went.
-        total_us: from the start of the check to its end, in microseconds.
+        total_us: from the first phase's beginning to the last one's end, in microseconds.
         bytes: body bytes received from the last hop, None where no body was reached.
         redirects: how many redirects were followed.
     """
@@ -171,13 +171,16 @@ class Outcome:
     redirects: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a reason that the state does not allow, and cut the detail to a sane length."""
+        """Refuse a reason that the state does not allow; make the detail storable and short."""
         if (self.reason is None) != (self.state is State.UP):
             raise ValueError(f"state {self.state} with reason {self.reason}")
         if self.reason is not None and self.reason not in REASONS[self.state]:
             raise ValueError(f"state {self.state} with reason {self.reason}")
-        if len(self.detail) > MAX_DETAIL_CHARS:
-            object.__setattr__(self, "detail", self.detail[: MAX_DETAIL_CHARS - 1] + "…")
+        # A server's words may hold what PostgreSQL's text cannot: NUL, and lone surrogates.
+        detail = self.detail.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+        if len(detail) > MAX_DETAIL_CHARS:
+            detail = detail[: MAX_DETAIL_CHARS - 1] + "…"
+        object.__setattr__(self, "detail", detail)
 
 
 class Failure(Exception):  # noqa: N818 - a failing target is data; this carries it to the one place

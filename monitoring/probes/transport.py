@@ -7,57 +7,22 @@ cancelled request poisons httpcore's, encode/httpcore#1093) and hide the connect
 import asyncio
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from importlib import import_module
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
 
 import httpcore
 import httpx
 
 from monitoring.probes.guard import Guard
+from monitoring.probes.reasons import NoTrustStore, most_telling
+from monitoring.probes.stopwatch import Stopwatch
 
-Phase = str
-PHASES: Final = ("dns", "connect", "tls", "wait", "download")
-
-
-@dataclass(slots=True)
-class Stopwatch:
-    """The phases of one check, summed over its hops.
-
-    On ``time.perf_counter``: uvloop's own clock has a grain of a millisecond.
-
-    ``current`` is the phase under way: what a deadline that strikes now has interrupted.
-    """
-
-    dns: float | None = None
-    connect: float | None = None
-    tls: float | None = None
-    wait: float | None = None
-    download: float | None = None
-    current: Phase | None = None
-    ip: str | None = None
-    port: int | None = None
-    _since: float = 0.0
-
-    def enter(self, phase: Phase) -> None:
-        """End the phase under way and begin another."""
-        self.leave()
-        self.current = phase
-        self._since = time.perf_counter()
-
-    def leave(self) -> None:
-        """End the phase under way and add its time."""
-        if self.current is not None:
-            elapsed = time.perf_counter() - self._since
-            setattr(self, self.current, (getattr(self, self.current) or 0.0) + elapsed)
-            self.current = None
-
-    def micros(self, phase: Phase) -> int | None:
-        """Return a phase's sum in integer microseconds, None where it was not reached."""
-        seconds = getattr(self, phase)
-        return None if seconds is None else round(seconds * 1_000_000)
+# AnyIO loads it in the middle of the first check, whose time that would be: 20 ms and more.
+import_module("anyio._backends._asyncio")
 
 
 @lru_cache(maxsize=8)
@@ -65,13 +30,27 @@ def ssl_context(*, verify: bool) -> ssl.SSLContext:
     """Return the shared context: the system's trust store, or OpenSSL's SSL_CERT_FILE.
 
     Building one costs tens of milliseconds, so there is one per combination of options.
+
+    Raises:
+        NoTrustStore: there is nothing to verify against; every target would look untrusted.
     """
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
+    if verify and not context.cert_store_stats()["x509"] and not _trust_folder():
+        raise NoTrustStore(
+            "this worker trusts no certificate authority: install ca-certificates, or let "
+            "SSL_CERT_FILE name a file of them"
+        )
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _trust_folder() -> bool:
+    """Return whether OpenSSL has a folder of certificates, which it reads as it needs them."""
+    folder = ssl.get_default_verify_paths().capath
+    return bool(folder) and next(Path(folder).iterdir(), None) is not None
 
 
 class _Stream(httpcore.AsyncNetworkStream):
@@ -88,10 +67,11 @@ class _Stream(httpcore.AsyncNetworkStream):
         return received
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's signature
+        if self._watch.current != "wait":
+            self._watch.enter("wait")
         await self._stream.write(buffer, timeout)
-        # The last write of the request leaves the clock of `wait` at the request sent.
-        self._watch.current = None
-        self._watch.enter("wait")
+        # The last write leaves the clock of `wait` at the request sent.
+        self._watch.restart()
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -103,6 +83,9 @@ class _Stream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's signature
     ) -> httpcore.AsyncNetworkStream:
         self._watch.enter("tls")
+        if server_hostname is not None:
+            # A name is sent, and is certified, without the root's dot (RFC 6066, 3).
+            server_hostname = server_hostname.removesuffix(".")
         try:
             stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
         except asyncio.CancelledError:
@@ -134,12 +117,10 @@ class _Backend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         loop = asyncio.get_running_loop()
-        self._watch.enter("dns")
-        answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        self._watch.leave()
-        addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+        addresses = await self._resolve(host, port)
         self._guard.judge_all(addresses, port)
         self._watch.enter("connect")
+        errors: list[httpcore.ConnectError | httpcore.ConnectTimeout] = []
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             self._watch.ip, self._watch.port = address, port
             share = max(0.0, self._deadline - loop.time()) / left
@@ -148,13 +129,31 @@ class _Backend(httpcore.AsyncNetworkBackend):
                 stream = await self._sockets.connect_tcp(
                     address, port, timeout=share if left > 1 else None
                 )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if left == 1:
-                    raise
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                errors.append(error)
             else:
                 self._watch.leave()
                 return _Stream(stream, self._watch)
-        raise AssertionError("getaddrinfo gave no address and no error")
+        worst = most_telling(errors)
+        self._watch.ip = addresses[worst]
+        raise errors[worst]
+
+    async def _resolve(self, host: str, port: int) -> list[str]:
+        """Return a host's addresses, each once, in the resolver's order."""
+        try:
+            return [str(ip_address(host))]
+        except ValueError:
+            pass
+        # In the loop's executor, not in the loop's own threads: uvloop's are four, of which
+        # two may resolve at a time, so two names without an answer would hold up all others.
+        answers = await asyncio.get_running_loop().run_in_executor(None, self._look_up, host, port)
+        self._watch.leave()
+        return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+
+    def _look_up(self, host: str, port: int) -> list[Any]:
+        # Entered here, in the thread: the wait for one is ours and not the name server's.
+        self._watch.enter("dns")
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 class _Body(httpx.AsyncByteStream):
@@ -184,7 +183,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         verify: whether certificates are verified.
 
     Errors are those of httpcore, ssl and the socket layer, unmapped: the one map to
-    reasons is in ``monitoring.probes.http``.
+    reasons is in ``monitoring.probes.reasons``.
     """
 
     def __init__(self, *, guard: Guard, watch: Stopwatch, deadline: float, verify: bool) -> None:

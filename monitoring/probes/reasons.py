@@ -1,0 +1,261 @@
+"""From a library's error to a reason: the only place that does, most specific first."""
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import httpcore
+import httpx
+import structlog
+
+from monitoring.probes import vantage
+from monitoring.probes.guard import ForbiddenAddress
+from monitoring.probes.outcome import Failure, Reason, State
+from monitoring.probes.stopwatch import Stopwatch
+
+log = structlog.get_logger(__name__)
+
+# X509_V_ERR_* of OpenSSL's <openssl/x509_vfy.h>.
+_EXPIRED: Final = frozenset({9, 10})
+_WRONG_NAME: Final = frozenset({62, 64})
+
+_TIMEOUTS: Final = MappingProxyType(
+    {
+        "dns": (Reason.DNS_TIMEOUT, "no answer from DNS for {host}"),
+        "connect": (Reason.CONNECT_TIMEOUT, "no connection to {peer}"),
+        "tls": (Reason.TLS_TIMEOUT, "no TLS session with {peer}"),
+        "wait": (Reason.TIMEOUT, "connected to {peer}, but no answer"),
+        "download": (Reason.TIMEOUT, "the answer from {peer} was not complete"),
+    }
+)
+_RESOURCE_ERRORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+# What the kernel answers before a packet leaves: no route, no address or protocol of that
+# family, a local firewall's refusal.
+_NETWORK_ERRORS: Final = frozenset(
+    {
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+        errno.EADDRNOTAVAIL,
+        errno.EAFNOSUPPORT,
+        errno.EPERM,
+        errno.EACCES,
+    }
+)
+_RESET_ERRORS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
+
+
+class NoTrustStore(Exception):  # noqa: N818 - a fault of this worker, turned into an Outcome
+    """Certificates are to be verified, and this worker trusts none at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where a check stood when it ended early.
+
+    Attributes:
+        url: of the hop under way.
+        watch: with the phase under way and the address dialled last.
+        seconds: the whole time that the check was given.
+    """
+
+    url: httpx.URL
+    watch: Stopwatch
+    seconds: float
+
+    @property
+    def host(self) -> str:
+        """The host as it is sent; httpx's own ``host`` fails on names that IDNA 2008 has not."""
+        return self.url.raw_host.decode("ascii", "replace")
+
+    @property
+    def peer(self) -> str:
+        """The address dialled last, in words."""
+        return f"{self.watch.ip} port {self.watch.port}"
+
+
+def reason_of(error: Exception, scene: Scene, *, expired: bool) -> Failure:
+    """Return the ending that an error stands for.
+
+    Args:
+        error: what was raised.
+        scene: where the check stood.
+        expired: whether the check's own deadline had struck: what libraries make of the
+            cancellation is then of no interest, nor is any other time-out mistaken for it.
+    """
+    if expired:
+        return _out_of_time(scene, f" within {scene.seconds:.1f} s")
+    for cause in _chain(error):
+        failure = _mapped(cause, scene)
+        if failure is not None:
+            return failure
+    if isinstance(error, httpcore.NetworkError) and scene.watch.current is not None:
+        # Without an errno: the stream ended where it must not.
+        return _hung_up(scene, "hung up before a complete answer")
+    log.error("unmapped probe error", url=shown(scene.url), error=repr(error), exc_info=error)
+    return Failure(
+        State.INTERNAL, Reason.PROBE_ERROR, f"an error inside Sentinel: {type(error).__name__}"
+    )
+
+
+def shown(url: httpx.URL) -> str:
+    """Return an address without user info and query, which may hold secrets."""
+    return str(url.copy_with(userinfo=b"", query=None, fragment=None))
+
+
+def most_telling(errors: list[httpcore.ConnectError | httpcore.ConnectTimeout]) -> int:
+    """Return which of several addresses' errors says why a name was not reached.
+
+    What this worker lacks may have kept it from an address that answers, so it comes
+    first. An address of a family that it cannot reach comes last: having no IPv6 says
+    nothing about a host that refuses over IPv4. Of equals the latest counts.
+    """
+    return max(range(len(errors)), key=lambda index: (_weight(errors[index]), index))
+
+
+def _weight(error: Exception) -> int:
+    codes = {cause.errno for cause in _chain(error) if isinstance(cause, OSError)}
+    if codes & _RESOURCE_ERRORS:
+        return 2
+    return 0 if codes & _NETWORK_ERRORS else 1
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what caused it, members of groups included, outermost first.
+
+    Only causes named by the network libraries are followed. An error of ours that was
+    raised while theirs was handled is ours.
+    """
+    pending: list[BaseException] = [error]
+    while pending:
+        current = pending.pop()
+        yield current
+        if isinstance(current, BaseExceptionGroup):
+            pending.extend(current.exceptions)
+        if current.__cause__ is not None and _of_the_network(current):
+            pending.append(current.__cause__)
+
+
+def _of_the_network(error: BaseException) -> bool:
+    return isinstance(error, OSError) or type(error).__module__.startswith(("httpcore", "anyio"))
+
+
+def _out_of_time(scene: Scene, limit: str) -> Failure:
+    if scene.watch.current is None:
+        return Failure(
+            State.INTERNAL,
+            Reason.RESOURCE_LIMIT,
+            f"the worker was too busy to do its part{limit}",
+        )
+    reason, words = _TIMEOUTS[scene.watch.current]
+    return Failure(State.DOWN, reason, words.format(host=scene.host, peer=scene.peer) + limit)
+
+
+def _mapped(error: BaseException, scene: Scene) -> Failure | None:  # noqa: PLR0911 - a table
+    match error:
+        case ForbiddenAddress():
+            return Failure(State.INTERNAL, Reason.FORBIDDEN_ADDRESS, str(error))
+        case NoTrustStore():
+            return Failure(State.INTERNAL, Reason.PROBE_ERROR, str(error))
+        case MemoryError():
+            return _out_of_resources("memory")
+        case OSError(errno=code) if code in _RESOURCE_ERRORS:
+            return _out_of_resources(str(error.strerror).lower())
+    if scene.watch.current == "dns":
+        return _unresolved(error, scene)
+    if scene.watch.current is not None:
+        return _unanswered(error, scene)
+    return None
+
+
+def _out_of_resources(words: str) -> Failure:
+    return Failure(
+        State.INTERNAL, Reason.RESOURCE_LIMIT, f"the worker is out of resources: {words}"
+    )
+
+
+def _unresolved(error: BaseException, scene: Scene) -> Failure | None:
+    match error:
+        case socket.gaierror():
+            # The resolver has no words for what we lack: it says that there is no such name.
+            if error.errno == socket.EAI_MEMORY or vantage.out_of_descriptors():
+                return _out_of_resources("too many open files")
+            if error.errno in (socket.EAI_AGAIN, socket.EAI_SYSTEM) and not vantage.has_route():
+                return Failure(
+                    State.INTERNAL,
+                    Reason.NO_NETWORK,
+                    f"this worker has no network to look {scene.host} up",
+                )
+            words = str(error.strerror or "no answer").lower()
+        case UnicodeError():  # the codec of getaddrinfo, on labels that DNS cannot hold
+            words = "not a DNS name"
+        case _:
+            return None
+    return Failure(State.DOWN, Reason.DNS_ERROR, f"no address for {scene.host}: {words}")
+
+
+def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: PLR0911 - a table
+    peer = scene.peer
+    match error:
+        case ssl.SSLCertVerificationError():
+            return _certificate(error, scene)
+        case ssl.SSLError():
+            words = (error.reason or "broken").replace("_", " ").lower()
+            return Failure(State.DOWN, Reason.TLS_ERROR, f"TLS with {peer} failed: {words}")
+        case TimeoutError():  # the kernel's own, or one address's share of the time
+            return _out_of_time(scene, ": timed out")
+        case ConnectionRefusedError():
+            return Failure(State.DOWN, Reason.CONNECT_REFUSED, f"connection refused by {peer}")
+        case OSError(errno=code) if code in _NETWORK_ERRORS:
+            words = str(error.strerror).lower()
+            return Failure(
+                State.INTERNAL, Reason.NO_NETWORK, f"this worker has no way to {peer}: {words}"
+            )
+        case OSError(errno=code) if code in _RESET_ERRORS:
+            # A refusal has an errno of its own: who resets had accepted, even if the news
+            # of both arrive together.
+            return _hung_up(scene, "reset the connection", at_connect=Reason.CLOSED)
+        case OSError(errno=code) if code is not None:
+            words = str(error.strerror).lower()
+            if scene.watch.current == "connect":
+                words = f"no connection to {peer}: {words}"
+                return Failure(State.DOWN, Reason.CONNECT_ERROR, words)
+            return _hung_up(scene, f"was lost before a complete answer ({words})")
+        case httpcore.RemoteProtocolError():
+            return _not_http(error, scene)
+    return None
+
+
+def _not_http(error: httpcore.RemoteProtocolError, scene: Scene) -> Failure:
+    # h11 quotes the peer's bytes after a colon: they may be anything.
+    words = str(error).partition(":")[0].lower()
+    if "disconnected" in words or "closed connection" in words:
+        return _hung_up(scene, "hung up before a complete answer")
+    if "too long" in words:
+        words = "a line or head without end"
+    return Failure(
+        State.DOWN, Reason.PROTOCOL_ERROR, f"the answer from {scene.peer} is not HTTP: {words}"
+    )
+
+
+def _hung_up(scene: Scene, words: str, *, at_connect: Reason = Reason.CONNECT_ERROR) -> Failure:
+    reasons = {"connect": at_connect, "tls": Reason.TLS_ERROR}
+    reason = reasons.get(scene.watch.current or "", Reason.CLOSED)
+    return Failure(State.DOWN, reason, f"{scene.peer} {words}")
+
+
+def _certificate(error: ssl.SSLCertVerificationError, scene: Scene) -> Failure:
+    # A trust store in a folder is read when it is needed, and then cannot be opened.
+    if vantage.out_of_descriptors():
+        return _out_of_resources("too many open files")
+    if error.verify_code in _EXPIRED:
+        reason = Reason.TLS_EXPIRED
+    elif error.verify_code in _WRONG_NAME:
+        words = f"the certificate of {scene.peer} is not for {scene.host}"
+        return Failure(State.DOWN, Reason.TLS_HOSTNAME, words)
+    else:
+        reason = Reason.TLS_UNTRUSTED
+    return Failure(State.DOWN, reason, f"certificate of {scene.host}: {error.verify_message}")

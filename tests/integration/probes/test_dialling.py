@@ -1,0 +1,224 @@
+"""Names, addresses and sockets: what keeps a check from a connection, and whose fault it is."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from monitoring.probes import vantage
+from monitoring.probes.guard import Guard, parse_allowed_targets
+from monitoring.probes.outcome import Reason
+from tests.integration.probes.checking import UP, check, down, ending, internal
+from tests.integration.probes.conftest import Names, Serve
+from tests.integration.probes.serving import Server, answer, replies
+
+NOBODY = Guard()
+
+
+@pytest.fixture
+def server(serve: Serve) -> Server:
+    """A server that answers."""
+    return serve(replies(answer()))
+
+
+@contextlib.contextmanager
+def black_hole(host: str = "127.0.0.1") -> Iterator[int]:
+    """A port whose queue of connections is full, so that one more is neither taken nor refused."""
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket())
+        listener.bind((host, 0))
+        listener.listen(0)
+        for _ in range(3):
+            filler = sockets.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def test_a_name_is_resolved_and_its_address_told(server: Server) -> None:
+    outcome = check(server.url(host="localhost"))
+
+    assert (ending(outcome), outcome.ip) == (UP, "127.0.0.1")
+    assert outcome.phases.dns_us is not None
+
+
+def test_an_ipv6_address_is_dialled_as_it_is(serve: Serve, names: Names) -> None:
+    server = serve(replies(answer()), host="::1")
+
+    outcome = check(server.url(host="[::1]"))
+
+    assert (ending(outcome), outcome.ip) == (UP, "::1")
+    assert f"Host: [::1]:{server.port}".encode() in server.requests[0]
+    assert names.asked == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        socket.gaierror(socket.EAI_NODATA, "No address associated with hostname"),
+        socket.gaierror(socket.EAI_FAIL, "Non-recoverable failure in name resolution"),
+        socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+    ],
+)
+def test_a_name_that_does_not_resolve_is_a_dns_error(
+    names: Names, monkeypatch: pytest.MonkeyPatch, error: socket.gaierror
+) -> None:
+    monkeypatch.setattr(vantage, "has_route", lambda: True)
+    names.known["gone.example"] = error
+
+    outcome = check("http://gone.example/?token=hunter2")
+
+    assert ending(outcome) == down(Reason.DNS_ERROR)
+    assert outcome.detail == f"no address for gone.example: {error.strerror}".lower()
+    assert (outcome.ip, outcome.phases.connect_us) == (None, None)
+    assert outcome.phases.dns_us is not None
+
+
+@pytest.mark.parametrize(
+    "host", ["a" * 64 + ".example", "a..example", ".example", "xn--ls8h.example", "_a.example"]
+)
+def test_a_host_that_dns_cannot_hold_is_a_dns_error(names: Names, host: str) -> None:
+    names.known[host] = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    outcome = check(f"http://{host}/")
+
+    assert ending(outcome) == down(Reason.DNS_ERROR)
+    assert host in outcome.detail
+
+
+def test_a_resolver_without_an_answer_is_a_dns_timeout(names: Names) -> None:
+    names.known["slow.example"] = None
+    started = time.monotonic()
+
+    outcome = check("http://slow.example/", seconds=0.4, after=names.released.set)
+
+    assert ending(outcome) == down(Reason.DNS_TIMEOUT)
+    assert outcome.detail == "no answer from DNS for slow.example within 0.4 s"
+    assert outcome.phases.dns_us is not None
+    assert 200_000 < outcome.phases.dns_us <= outcome.total_us
+    assert time.monotonic() - started < 0.9
+
+
+def test_without_a_network_a_name_s_silence_is_our_fault(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vantage, "has_route", lambda: False)
+    names.known["some.example"] = socket.gaierror(socket.EAI_AGAIN, "Temporary failure")
+
+    assert ending(check("http://some.example/")) == internal(Reason.NO_NETWORK)
+
+
+def test_a_refused_connection_is_told_with_its_address(free_port: int) -> None:
+    outcome = check(f"http://127.0.0.1:{free_port}/")
+
+    assert ending(outcome) == down(Reason.CONNECT_REFUSED)
+    assert outcome.detail == f"connection refused by 127.0.0.1 port {free_port}"
+    assert outcome.phases.connect_us is not None
+    assert outcome.phases.wait_us is None
+
+
+def test_a_black_hole_is_a_connect_timeout_in_time() -> None:
+    started = time.monotonic()
+    with black_hole() as port:
+        outcome = check(f"http://127.0.0.1:{port}/", seconds=0.4)
+
+    assert ending(outcome) == down(Reason.CONNECT_TIMEOUT)
+    assert outcome.detail == f"no connection to 127.0.0.1 port {port} within 0.4 s"
+    assert time.monotonic() - started < 0.9
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_forbidden_address_gets_no_connection(server: Server, name: str) -> None:
+    outcome = check(server.url(host=name), guard=NOBODY)
+
+    assert ending(outcome) == internal(Reason.FORBIDDEN_ADDRESS)
+    assert "SENTINEL_ALLOWED_TARGETS" in outcome.detail
+    assert "127.0.0.1" in outcome.detail
+    assert (outcome.ip, outcome.phases.connect_us) == (None, None)
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_one_forbidden_address_refuses_the_name(serve: Serve, names: Names, order: int) -> None:
+    allowed = serve(replies(answer()), host="127.0.0.1")
+    forbidden = serve(replies(answer()), host="127.0.0.2", port=allowed.port)
+    names.known["both.example"] = ["127.0.0.1", "127.0.0.2"][::order]
+    guard = Guard(parse_allowed_targets("127.0.0.1"))
+
+    outcome = check(allowed.url(host="both.example"), guard=guard)
+
+    assert ending(outcome) == internal(Reason.FORBIDDEN_ADDRESS)
+    assert (allowed.connections, forbidden.connections) == (0, 0)
+
+
+def test_a_name_that_changes_its_answer_is_judged_by_what_is_dialled(
+    serve: Serve, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS rebinding: the second answer would be a forbidden address."""
+    allowed = serve(replies(answer()), host="127.0.0.1")
+    forbidden = serve(replies(answer()), host="127.0.0.2", port=allowed.port)
+    answers = iter([["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2"]])
+    real = names.look_up
+
+    def look_up(host: str, port: int, **options: Any) -> list[Any]:
+        names.known[host] = next(answers)
+        return real(host, port, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    guard = Guard(parse_allowed_targets("127.0.0.1"))
+
+    first = check(allowed.url(host="rebound.example"), guard=guard)
+    second = check(allowed.url(host="rebound.example"), guard=guard)
+
+    assert (ending(first), first.ip) == (UP, "127.0.0.1")
+    assert ending(second) == internal(Reason.FORBIDDEN_ADDRESS)
+    assert forbidden.connections == 0
+
+
+def test_the_next_address_is_tried_where_one_refuses(server: Server, names: Names) -> None:
+    names.known["two.example"] = ["127.0.0.2", "127.0.0.1"]
+
+    outcome = check(server.url(host="two.example"))
+
+    assert (ending(outcome), outcome.ip) == (UP, "127.0.0.1")
+
+
+def test_a_dead_address_leaves_time_for_the_next(serve: Serve, names: Names) -> None:
+    names.known["two.example"] = ["127.0.0.2", "127.0.0.1"]
+    with black_hole("127.0.0.2") as port:
+        server = serve(replies(answer()), port=port)
+        outcome = check(server.url(host="two.example"), seconds=1.0)
+
+    assert (ending(outcome), outcome.ip) == (UP, "127.0.0.1")
+    assert outcome.phases.connect_us is not None
+    assert 450_000 < outcome.phases.connect_us < 900_000
+
+
+def test_several_dead_addresses_end_in_time(names: Names) -> None:
+    names.known["dead.example"] = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
+    started = time.monotonic()
+    with contextlib.ExitStack() as holes:
+        port = holes.enter_context(black_hole("127.0.0.2"))
+        for host in ("127.0.0.3", "127.0.0.4"):
+            listener = holes.enter_context(socket.socket())
+            listener.bind((host, port))
+            listener.listen(0)
+            filler = holes.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex((host, port))
+        outcome = check(f"http://dead.example:{port}/", seconds=0.6)
+
+    assert ending(outcome) == down(Reason.CONNECT_TIMEOUT)
+    assert time.monotonic() - started < 1.1

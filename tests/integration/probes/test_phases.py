@@ -1,0 +1,281 @@
+"""Where the time went, and that nothing stays behind."""
+
+import asyncio
+import gc
+import os
+import socket
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import httpcore
+import pytest
+import trustme
+import uvloop
+
+from monitoring.probes import probe
+from monitoring.probes.outcome import Outcome, Phases, Reason, Target
+from monitoring.probes.stopwatch import Stopwatch
+from monitoring.probes.transport import _Stream
+from tests.integration.probes.checking import LOOPBACK, UP, check, down, ending
+from tests.integration.probes.conftest import Names, Serve
+from tests.integration.probes.serving import (
+    Behaviour,
+    Visit,
+    answer,
+    hangs_up,
+    redirects,
+    repeats,
+    replies,
+    resets_after,
+    says_nothing,
+    stays_silent_after,
+)
+from tests.integration.probes.test_tls import context
+
+DELAY = 0.15
+NEAR_NOTHING = 100_000
+
+
+def sum_of(phases: Phases) -> int:
+    """Return the time of all phases that were reached."""
+    return sum(part for part in astuple(phases) if part is not None)
+
+
+def waits(*parts: bytes) -> Behaviour:
+    """Answer with a delay before each part."""
+
+    async def behave(visit: Visit) -> None:
+        await visit.read_request()
+        for part in parts:
+            await asyncio.sleep(DELAY)
+            await visit.send(part)
+
+    return behave
+
+
+def test_a_plain_check_has_no_phase_that_it_did_not_reach(serve: Serve) -> None:
+    phases = check(serve(replies(answer())).url()).phases
+
+    # An address needs no DNS, and plain HTTP no TLS.
+    assert (phases.dns_us, phases.tls_us) == (None, None)
+    assert phases.connect_us is not None
+    assert phases.wait_us is not None
+    assert phases.download_us is not None
+
+
+@pytest.mark.usefixtures("trust")
+def test_a_check_of_a_name_over_tls_has_all_phases(serve: Serve, authority: trustme.CA) -> None:
+    server = serve(replies(answer()), tls=context(authority, "localhost"))
+
+    outcome = check(server.url(host="localhost"))
+
+    assert ending(outcome) == UP
+    assert None not in astuple(outcome.phases)
+    assert outcome.total_us >= sum_of(outcome.phases) > 0
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason", "reached"),
+    [
+        (says_nothing, Reason.TIMEOUT, {"connect_us", "wait_us"}),
+        (
+            stays_silent_after(b"HTTP/1.1 2"),
+            Reason.TIMEOUT,
+            {"connect_us", "wait_us", "download_us"},
+        ),
+        (hangs_up, Reason.CLOSED, {"connect_us", "wait_us"}),
+    ],
+)
+def test_the_phase_in_which_a_check_ended_is_the_last_it_has(
+    serve: Serve, behaviour: Behaviour, reason: Reason, reached: set[str]
+) -> None:
+    outcome = check(serve(behaviour).url(), seconds=0.4)
+
+    assert ending(outcome) == down(reason)
+    assert {
+        name for name in Phases.__slots__ if getattr(outcome.phases, name) is not None
+    } == reached
+    assert outcome.total_us >= sum_of(outcome.phases)
+
+
+def test_a_slow_first_byte_is_wait_and_a_slow_rest_is_download(
+    serve: Serve,
+) -> None:
+    slow_start = check(serve(waits(answer())).url())
+    slow_rest = check(serve(waits(b"HTTP/1.1 200 OK\r\n", b"\r\n", b"body")).url())
+
+    for outcome, slow, quick in (
+        (slow_start, slow_start.phases.wait_us, slow_start.phases.download_us),
+        (slow_rest, slow_rest.phases.download_us, slow_rest.phases.wait_us),
+    ):
+        assert slow is not None
+        assert quick is not None
+        assert slow > quick
+        assert slow >= 0.8 * DELAY * 1e6
+        assert outcome.total_us >= sum_of(outcome.phases)
+        assert outcome.total_us - sum_of(outcome.phases) < NEAR_NOTHING
+
+
+def test_wait_runs_from_the_whole_request_sent() -> None:
+    class TakesItsTime(httpcore.AsyncNetworkStream):
+        async def write(self, *_: Any) -> None:
+            await asyncio.sleep(DELAY)
+
+    async def run() -> int | None:
+        watch = Stopwatch()
+        stream = _Stream(TakesItsTime(), watch)
+        await stream.write(b"head")
+        await stream.write(b"body")
+        watch.leave()
+        return watch.micros("wait")
+
+    waited = uvloop.run(run())
+
+    assert waited is not None
+    assert waited < NEAR_NOTHING
+
+
+def test_phases_are_summed_over_redirects(serve: Serve) -> None:
+    end = serve(waits(answer()))
+    start = serve(waits(redirects(end.url())))
+
+    outcome = check(start.url())
+
+    assert (ending(outcome), outcome.redirects) == (UP, 1)
+    assert outcome.phases.wait_us is not None
+    assert outcome.phases.wait_us >= 0.8 * 2 * DELAY * 1e6
+    assert outcome.total_us >= sum_of(outcome.phases)
+
+
+def test_the_wait_for_a_free_resolver_is_not_the_name_s(serve: Serve, names: Names) -> None:
+    """As many silent names as there are threads must not make any other name slow."""
+    server = serve(replies(answer()))
+
+    async def run() -> Outcome:
+        loop = asyncio.get_running_loop()
+        silent = [f"silent{n}.example" for n in range(64)]
+        names.known |= dict.fromkeys(silent)
+        held = [
+            asyncio.ensure_future(
+                probe(Target(url=f"http://{name}/", guard=LOOPBACK), loop.time() + 5)
+            )
+            for name in silent
+        ]
+        await asyncio.sleep(0)
+        target = Target(url=server.url(host="localhost"), guard=LOOPBACK)
+        outcome = await probe(target, loop.time() + 0.4)
+        names.released.set()
+        await asyncio.gather(*held)
+        return outcome
+
+    outcome = uvloop.run(run())
+
+    assert outcome.reason is Reason.RESOURCE_LIMIT
+    assert outcome.phases.dns_us is None
+
+
+def descriptors() -> int:
+    """Return how many files this process has open, without the one that libuv keeps in reserve."""
+    return sum(each.resolve() != Path(os.devnull) for each in Path("/proc/self/fd").iterdir())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what has no event: a count of this process."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - nobody tells when a file is closed
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("trust")
+def test_a_hundred_hostile_servers_leave_nothing_behind(
+    serve: Serve, authority: trustme.CA, names: Names
+) -> None:
+    names.known["gone.example"] = socket.gaierror(socket.EAI_NONAME, "Name not known")
+    names.known["two.example"] = ["127.0.0.2", "127.0.0.1"]
+    tls = context(authority, "elsewhere.example")
+    good = context(authority, "127.0.0.1")
+    head = b"HTTP/1.1 200 OK\r\n"
+    endless = repeats(head + b"\r\n", b"x" * 65536)
+    servers = [
+        serve(says_nothing),
+        serve(hangs_up),
+        serve(resets_after(head)),
+        serve(repeats(head, b"X: y\r\n", pause=0.01)),
+        serve(repeats(head + b"\r\n", b".", pause=0.01)),
+        serve(repeats(head, b"X: y\r\n" * 100)),
+        serve(endless),
+        serve(endless, tls=good),
+        serve(says_nothing, scheme="https"),
+        serve(hangs_up, scheme="https"),
+        serve(replies(answer()), tls=tls),
+        serve(stays_silent_after(head + b"\r\nx"), tls=good),
+    ]
+    urls = [server.url() for server in servers]
+    urls += ["http://gone.example/", servers[1].url(host="two.example"), "http://127.0.0.1:9/"]
+
+    async def one_round() -> list[Outcome]:
+        deadline = asyncio.get_running_loop().time() + 0.4
+        return await asyncio.gather(
+            *(
+                probe(Target(url=url, guard=LOOPBACK, max_body_bytes=10**6), deadline)
+                for url in urls * 7
+            )
+        )
+
+    async def run() -> list[Outcome]:
+        before = descriptors()
+        outcomes = await one_round()
+        # The servers are in this process too, and have to notice that it is over.
+        await until(lambda: descriptors() <= before)
+        await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+        return outcomes
+
+    outcomes = uvloop.run(run())
+
+    assert len(outcomes) == 105
+    assert not [outcome for outcome in outcomes if ending(outcome) == UP]
+
+
+def test_a_check_that_is_given_up_closes_its_connection(serve: Serve) -> None:
+    """A worker that stops cancels its checks: that is no outcome, and no leak."""
+    url = serve(says_nothing).url()
+
+    async def run() -> int:
+        before = descriptors()
+        loop = asyncio.get_running_loop()
+        target = Target(url=url, guard=LOOPBACK)
+        task = loop.create_task(probe(target, loop.time() + 30))
+        await until(lambda: descriptors() == before + 2)  # both ends are in this process
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: descriptors() == before)
+        return len(asyncio.all_tasks())
+
+    assert uvloop.run(run()) == 1
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(repeats(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 1000), id="headers"),
+        pytest.param(repeats(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536), id="body"),
+        pytest.param(repeats(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000), id="hints"),
+    ],
+)
+def test_what_has_no_end_is_not_kept_in_memory(serve: Serve, behaviour: Behaviour) -> None:
+    url = serve(behaviour).url()
+    check(url, seconds=0.4)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        check(url, seconds=1.0, max_body_bytes=10**9)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    # A full receive buffer of the kernel's is read at once, and kept until it is looked at.
+    assert peak < 20_000_000

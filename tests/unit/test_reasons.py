@@ -1,0 +1,248 @@
+"""The one map from errors to reasons, where a server on loopback cannot bring them about."""
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import httpcore
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from monitoring.probes import reasons, vantage
+from monitoring.probes.guard import ForbiddenAddress
+from monitoring.probes.outcome import REASONS, Failure, Reason, State
+from monitoring.probes.reasons import Scene, reason_of, shown
+from monitoring.probes.stopwatch import Phase, Stopwatch
+
+
+def scene(phase: Phase | None) -> Scene:
+    """Return the scene of a check in a phase."""
+    url = httpx.URL("https://example.org/path?token=hunter2")
+    return Scene(url, Stopwatch(current=phase, ip="192.0.2.7", port=443), 10.0)
+
+
+def os_error(number: int) -> OSError:
+    """Return the system's error of a number."""
+    return OSError(number, os.strerror(number))
+
+
+def ending(error: Exception, phase: Phase | None) -> tuple[State, Reason]:
+    """Return what an error in a phase is mapped to."""
+    failure = reason_of(error, scene(phase), expired=False)
+    assert failure.reason in REASONS[failure.state]
+    assert failure.detail
+    assert "hunter2" not in failure.detail
+    return failure.state, failure.reason
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "reason", "detail"),
+    [
+        ("dns", State.DOWN, Reason.DNS_TIMEOUT, "no answer from DNS for example.org"),
+        ("connect", State.DOWN, Reason.CONNECT_TIMEOUT, "no connection to 192.0.2.7 port 443"),
+        ("tls", State.DOWN, Reason.TLS_TIMEOUT, "no TLS session with 192.0.2.7 port 443"),
+        ("wait", State.DOWN, Reason.TIMEOUT, "connected to 192.0.2.7 port 443, but no answer"),
+        ("download", State.DOWN, Reason.TIMEOUT, "the answer from 192.0.2.7 port 443 was not"),
+        (None, State.INTERNAL, Reason.RESOURCE_LIMIT, "the worker was too busy"),
+    ],
+)
+@pytest.mark.parametrize("error", [TimeoutError(), httpcore.ReadError(), OSError(9, "closed")])
+def test_the_deadline_is_put_down_to_the_phase_that_it_struck(
+    error: Exception, phase: Phase | None, state: State, reason: Reason, detail: str
+) -> None:
+    failure = reason_of(error, scene(phase), expired=True)
+
+    assert (failure.state, failure.reason) == (state, reason)
+    assert failure.detail.startswith(detail)
+    assert failure.detail.endswith(" within 10.0 s")
+
+
+@pytest.mark.parametrize(
+    ("phase", "number", "reason"),
+    [
+        ("connect", errno.ECONNREFUSED, Reason.CONNECT_REFUSED),
+        ("connect", errno.EHOSTUNREACH, Reason.CONNECT_ERROR),
+        ("connect", errno.ETIMEDOUT, Reason.CONNECT_TIMEOUT),
+        ("tls", errno.ECONNRESET, Reason.TLS_ERROR),
+        ("tls", errno.ETIMEDOUT, Reason.TLS_TIMEOUT),
+        ("wait", errno.ECONNRESET, Reason.CLOSED),
+        ("wait", errno.EPIPE, Reason.CLOSED),
+        ("wait", errno.EHOSTUNREACH, Reason.CLOSED),
+        ("download", errno.ETIMEDOUT, Reason.TIMEOUT),
+    ],
+)
+@pytest.mark.parametrize("library", [httpcore.ConnectError, httpcore.ReadError])
+def test_an_error_of_the_system_keeps_its_meaning_inside_a_library_s(
+    library: Callable[..., Exception], phase: Phase, number: int, reason: Reason
+) -> None:
+    error = library()
+    error.__cause__ = OSError("All connection attempts failed")
+    error.__cause__.__cause__ = ExceptionGroup("several", [os_error(number)])
+
+    assert ending(error, phase) == (State.DOWN, reason)
+    assert ending(os_error(number), phase) == (State.DOWN, reason)
+
+
+@pytest.mark.parametrize("phase", ["dns", "connect", "tls", "wait", "download", None])
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
+def test_what_this_worker_lacks_is_its_own_fault_in_every_phase(
+    phase: Phase | None, number: int
+) -> None:
+    own = State.INTERNAL, Reason.RESOURCE_LIMIT
+
+    assert ending(os_error(number), phase) == own
+    assert ending(MemoryError(), phase) == own
+
+
+@pytest.mark.parametrize("phase", ["connect", "wait", "download"])
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.ENETDOWN, errno.EACCES])
+def test_a_network_that_is_not_there_is_our_own_fault(phase: Phase, number: int) -> None:
+    assert ending(os_error(number), phase) == (State.INTERNAL, Reason.NO_NETWORK)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        os_error(errno.ENOENT),
+        os_error(errno.ECONNREFUSED),
+        TimeoutError(),
+        ssl.SSLError(1, "no such file"),
+        UnicodeError(),
+        httpcore.ReadError(),
+        httpcore.LocalProtocolError("illegal header"),
+        ValueError(),
+    ],
+)
+def test_before_anything_was_asked_of_the_target_an_error_is_ours(error: Exception) -> None:
+    with capture_logs() as logs:
+        assert ending(error, None) == (State.INTERNAL, Reason.PROBE_ERROR)
+
+    assert logs[0]["url"] == "https://example.org/path"
+
+
+@pytest.mark.parametrize("phase", ["connect", "tls", "wait", "download"])
+@pytest.mark.parametrize("error", [UnicodeError(), ValueError(), AssertionError(), KeyError("x")])
+def test_a_defect_of_ours_is_never_the_target_s(phase: Phase, error: Exception) -> None:
+    error.__cause__ = os_error(errno.ECONNREFUSED)
+
+    with capture_logs():
+        assert ending(error, phase) == (State.INTERNAL, Reason.PROBE_ERROR)
+
+
+@pytest.mark.parametrize(
+    ("phase", "reason"),
+    [
+        ("connect", Reason.CONNECT_ERROR),
+        ("tls", Reason.TLS_ERROR),
+        ("wait", Reason.CLOSED),
+        ("download", Reason.CLOSED),
+    ],
+)
+def test_a_stream_that_just_ends_has_hung_up(phase: Phase, reason: Reason) -> None:
+    assert ending(httpcore.ReadError(), phase) == (State.DOWN, reason)
+
+
+def test_a_forbidden_address_is_our_policy() -> None:
+    error = ForbiddenAddress("10.0.0.1 is a private address")
+
+    failure = reason_of(error, scene(None), expired=False)
+
+    assert (failure.state, failure.reason) == (State.INTERNAL, Reason.FORBIDDEN_ADDRESS)
+    assert failure.detail == str(error)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "shown_words"),
+    [
+        (
+            "illegal status line: bytearray(b'hunter2')",
+            Reason.PROTOCOL_ERROR,
+            "illegal status line",
+        ),
+        ("Receive buffer too long", Reason.PROTOCOL_ERROR, "a line or head without end"),
+        ("Server disconnected without sending a response.", Reason.CLOSED, "hung up"),
+        ("peer closed connection without sending complete message body", Reason.CLOSED, "hung up"),
+    ],
+)
+def test_what_a_server_sent_is_not_quoted(words: str, reason: Reason, shown_words: str) -> None:
+    failure = reason_of(httpcore.RemoteProtocolError(words), scene("download"), expired=False)
+
+    assert failure.reason is reason
+    assert shown_words in failure.detail
+    assert "hunter2" not in failure.detail
+
+
+@pytest.mark.parametrize(
+    ("number", "descriptors", "route", "expected"),
+    [
+        (socket.EAI_NONAME, True, False, (State.DOWN, Reason.DNS_ERROR)),
+        (socket.EAI_NONAME, False, True, (State.INTERNAL, Reason.RESOURCE_LIMIT)),
+        (socket.EAI_AGAIN, True, True, (State.DOWN, Reason.DNS_ERROR)),
+        (socket.EAI_AGAIN, True, False, (State.INTERNAL, Reason.NO_NETWORK)),
+        (socket.EAI_SYSTEM, True, False, (State.INTERNAL, Reason.NO_NETWORK)),
+        (socket.EAI_MEMORY, True, True, (State.INTERNAL, Reason.RESOURCE_LIMIT)),
+    ],
+)
+def test_a_name_s_failure_is_the_target_s_only_if_this_worker_lacks_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    descriptors: bool,
+    route: bool,
+    expected: tuple[State, Reason],
+) -> None:
+    monkeypatch.setattr(vantage, "out_of_descriptors", lambda: not descriptors)
+    monkeypatch.setattr(vantage, "has_route", lambda: route)
+
+    assert ending(socket.gaierror(number, "some words"), "dns") == expected
+
+
+def test_a_trust_store_that_cannot_be_opened_is_not_the_certificate_s_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = ssl.SSLCertVerificationError(1, "unable to get local issuer certificate")
+    error.verify_code, error.verify_message = 20, "unable to get local issuer certificate"
+
+    assert ending(error, "tls") == (State.DOWN, Reason.TLS_UNTRUSTED)
+    monkeypatch.setattr(vantage, "out_of_descriptors", lambda: True)
+    assert ending(error, "tls") == (State.INTERNAL, Reason.RESOURCE_LIMIT)
+
+
+class _Socket(socket.socket):
+    """A datagram socket without a route, of which nothing leaves."""
+
+    asked: list[Any]
+
+    def connect(self, address: Any) -> None:
+        self.asked.append((self.type, address))
+        raise os_error(errno.ENETUNREACH)
+
+
+def test_a_route_is_looked_for_without_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    _Socket.asked = []
+    monkeypatch.setattr(socket, "socket", _Socket)
+
+    assert not vantage.has_route()
+    assert {kind for kind, _ in _Socket.asked} == {socket.SOCK_DGRAM}
+
+    monkeypatch.setattr(_Socket, "connect", lambda *_: None)
+    assert vantage.has_route()
+
+
+def test_there_are_descriptors_left() -> None:
+    assert not vantage.out_of_descriptors()
+
+
+def test_an_address_is_shown_without_its_secrets() -> None:
+    assert shown(httpx.URL("https://me:hunter2@a.example:1/b?c=hunter2#d")) == (
+        "https://a.example:1/b"
+    )
+
+
+def test_every_time_out_of_the_map_is_a_failure_of_the_target() -> None:
+    for reason, words in reasons._TIMEOUTS.values():
+        Failure(State.DOWN, reason, words)
+        assert reason in REASONS[State.DOWN]
