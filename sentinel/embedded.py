@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import re
 import stat
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from typing import Final
 from urllib.parse import quote
 
 _SYSTEM_USER: Final = "sentinel-postgres"
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/._~-]+")
 _LONGEST_SOCKET: Final = ".s.PGSQL.5432.lock"
 _SUN_PATH_CHARS: Final = 103  # the smallest sun_path in use (macOS), less its final NUL
 
@@ -24,10 +26,12 @@ _SUN_PATH_CHARS: Final = 103  # the smallest sun_path in use (macOS), less its f
 def socket_dir(data_dir: Path) -> Path:
     """Return the folder of the sockets: a pure function, so every process finds it.
 
-    It stands in the data folder, unless that path is too long for a socket's address.
+    It stands in the data folder, unless that path is too long for a socket's address, or
+    has characters that mean something in a URL.
     """
     inside = data_dir.absolute() / "run"
-    if len(os.fsencode(inside / _LONGEST_SOCKET)) <= _SUN_PATH_CHARS:
+    short = len(os.fsencode(inside / _LONGEST_SOCKET)) <= _SUN_PATH_CHARS
+    if short and _PLAIN_PATH.fullmatch(str(inside)):
         return inside
     name = hashlib.sha256(os.fsencode(data_dir.absolute())).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"sentinel-{os.getuid()}-{name}"
@@ -91,15 +95,18 @@ def prepare(data_dir: Path) -> pwd.struct_passwd | None:
     """
     user = _postgres_user() if os.getuid() == 0 else None
     sockets, files = socket_dir(data_dir), postgres_dir(data_dir)
+    owners = {os.getuid()} if user is None else {os.getuid(), user.pw_uid}
     for folder in (sockets, files):
         folder.mkdir(parents=True, exist_ok=True)
-        if user is not None:
-            os.chown(folder, user.pw_uid, user.pw_gid)
-        elif folder.stat().st_uid != os.getuid():
+        # The sockets may be in /tmp, where anybody can be there first, with a link even.
+        there = folder.lstat()
+        if not stat.S_ISDIR(there.st_mode) or there.st_uid not in owners:
             raise SystemExit(
                 f"Sentinel: {folder} belongs to another user: run as that user, or set "
                 "SENTINEL_DATA_DIR to another folder."
             )
+        if user is not None:
+            os.chown(folder, user.pw_uid, user.pw_gid)
         folder.chmod(0o700)
     if user is not None:
         _let_in(user, _postgres_bin("postgres").parent.parent, files)

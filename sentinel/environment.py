@@ -43,7 +43,8 @@ def _redis_url(value: str) -> str:
     try:
         parse_url(value)
     except ValueError as error:
-        raise ValueError(f"write it as redis://host:6379/0 ({error})") from error
+        # Its words may quote a part of the password.
+        raise ValueError("write it as redis://:password@host:6379/0, percent-encoded") from error
     return value
 
 
@@ -69,12 +70,24 @@ def _flag(value: Any) -> Any:
     return value
 
 
-def _names(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+def _names(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    names = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not names:
+        raise ValueError("name at least one host, or leave it out to answer to any")
+    return names
+
+
+def _digits(value: Any) -> Any:
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("it is not a whole number: write digits only")
+    return value
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Number = Annotated[int, BeforeValidator(_digits)]
+Port = Annotated[Number, Field(ge=1, le=65535)]
 
 
 class Environment(BaseSettings):
@@ -99,9 +112,9 @@ class Environment(BaseSettings):
     SENTINEL_ALLOWED_TARGETS: Annotated[
         tuple[AllowedTarget, ...], BeforeValidator(_allowed), Field(validate_default=False)
     ] = ()
-    SENTINEL_WORKER_PROCESSES: Annotated[int, Field(ge=1, le=256)] | None = None
-    SENTINEL_RAW_RETENTION_DAYS: Annotated[int, Field(ge=2, le=3650)] = 30
-    SENTINEL_ALLOWED_HOSTS: Annotated[str, AfterValidator(_names)] = "*"
+    SENTINEL_WORKER_PROCESSES: Annotated[Number, Field(ge=1, le=256)] | None = None
+    SENTINEL_RAW_RETENTION_DAYS: Annotated[Number, Field(ge=2, le=3650)] = 30
+    SENTINEL_ALLOWED_HOSTS: Annotated[tuple[str, ...], BeforeValidator(_names)] = ("*",)
     SENTINEL_DOCS: Flag = True
 
     @classmethod
@@ -178,7 +191,7 @@ def read_environment() -> Environment:
         first = error.errors()[0]
         name = str(first["loc"][0])
         cause = first.get("ctx", {}).get("error")
-        cure = str(cause) if cause is not None else CURES.get(name, first["msg"])
+        cure = CURES.get(name) or (str(cause) if cause is not None else first["msg"])
         # The value may be a secret: it is never repeated.
         raise SystemExit(f"Sentinel: {name} cannot be used: {cure}.") from None
 

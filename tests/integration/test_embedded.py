@@ -1,0 +1,32 @@
+"""The folders of the servers from wheels."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from sentinel import embedded
+
+
+def test_a_folder_that_is_somebody_elses_link_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="sentinel-test-") as name:
+        elsewhere = Path(name) / "elsewhere"
+        elsewhere.mkdir(mode=0o755)
+        (Path(name) / "run").symlink_to(elsewhere)
+        before = elsewhere.stat().st_uid
+        with pytest.raises(SystemExit, match="belongs to another user"):
+            embedded.prepare(Path(name))
+        assert (elsewhere.stat().st_uid, elsewhere.stat().st_mode) == (
+            before.st_uid,
+            before.st_mode,
+        )
+
+
+def test_files_of_another_version_are_refused_with_the_cure() -> None:
+    with tempfile.TemporaryDirectory(prefix="sentinel-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "postgres").mkdir()
+        (folder / "postgres" / "PG_VERSION").write_text("9.6\n")
+        with pytest.raises(SystemExit, match=r"PostgreSQL 9\.6.*DATABASE_URL"):
+            embedded.prepare(folder)
