@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Nothing is signed by it: the checks read settings, and a key would be written to disk otherwise.
-CHECK_ENV := SENTINEL_SECRET_KEY=a-key-for-make-check-alone-4f1c8a6be2d94750b3
+CHECK_ENV := SENTINEL_SECRET_KEY=a-key-for-make-check-alone-4f1c8a6be2d94750b3-7d20e95c
 .DEFAULT_GOAL := help
 
 .PHONY: help install up test check compose-test lock
