@@ -28,19 +28,33 @@ def free_port() -> int:
         return port
 
 
-def descendants(pid: int) -> set[int]:
-    """Return the processes below one, from /proc."""
+def _parents() -> dict[int, int]:
+    """Return the parent of every process, from /proc."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
                 # The name in parentheses may hold spaces; the fields after it are plain.
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 parents[int(entry.name)] = int(fields[1])
+    return parents
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the processes below one."""
+    parents = _parents()
     found = {pid}
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
     return found - {pid}
+
+
+def command_of(pid: int) -> list[str]:
+    """Return the command line of a process, empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    except OSError:
+        return []
 
 
 class Cluster:
@@ -127,15 +141,15 @@ class Cluster:
         self.left_over = {pid for pid in below if Path(f"/proc/{pid}/stat").exists()}
         return time.monotonic() - began
 
-    def pid_of(self, name: str) -> int:
-        """Return the main process of one part of the cluster."""
-        for pid in descendants(self.process.pid):
-            with contextlib.suppress(OSError):
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-                if parent == self.process.pid and name.encode() in words:
-                    return pid
-        pytest.fail(f"no process {name}")
+    def pid_of(self, word: str) -> int | None:
+        """Return the main process of the part whose command line has a word, if it runs."""
+        for pid, parent in _parents().items():
+            command = command_of(pid)
+            # Valkey puts its address behind its own name.
+            program = Path(command[0].partition(" ")[0]).name if command else ""
+            if parent == self.process.pid and (word in command or word == program):
+                return pid
+        return None
 
     def get(self, path: str, **params: str) -> Any:
         """Return the body of a GET that must succeed."""

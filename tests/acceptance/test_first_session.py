@@ -1,5 +1,6 @@
 """What a newcomer sees: register, wait, check, look; every component real."""
 
+import os
 import signal
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -136,12 +137,12 @@ def test_the_documentation_is_served_from_here_alone(cluster: Cluster) -> None:
 def test_a_killed_worker_comes_back_and_the_ledger_still_adds_up(
     cluster: Cluster, target: MisbehavingServer
 ) -> None:
-    import os
-
     domain_id = cluster.register(f"{target.url}/killed", interval=5)
     first_result(cluster, domain_id)
     since = datetime.now(UTC).isoformat()
-    os.kill(cluster.pid_of("worker"), signal.SIGKILL)
+    pid = cluster.pid_of("worker")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
     killed = datetime.now(UTC)
 
     def again() -> Any:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.acceptance.cluster import Cluster, free_port, running, until
@@ -78,47 +79,17 @@ def test_a_second_start_on_the_same_folder_is_one_sentence(cluster: Cluster, fol
     assert cluster.client.get("/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("name", ["api", "beat", "flower", "postgres", "valkey-server"])
-def test_a_part_that_dies_is_started_again(cluster: Cluster, name: str) -> None:
-    def part() -> int | None:
-        for pid in children(cluster.process.pid):
-            try:
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            except OSError:
-                continue
-            if (
-                NAMES[name] in words[0]
-                if name in ("postgres", "valkey-server")
-                else NAMES[name] in words
-            ):
-                return pid
-        return None
-
-    pid = part()
+@pytest.mark.parametrize("word", ["sentinel.wsgi", "beat", "flower", "postgres", "valkey-server"])
+def test_a_part_that_dies_is_started_again(cluster: Cluster, word: str) -> None:
+    pid = cluster.pid_of(word)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    until(lambda: (found := part()) and found != pid, f"{name} runs again", 30)
-    until(lambda: answers(cluster), "the API answers", 30)
-
-
-NAMES = {
-    "api": "sentinel.wsgi",
-    "beat": "beat",
-    "flower": "flower",
-    "postgres": "/postgres",
-    "valkey-server": "valkey-server",
-}
+    until(lambda: cluster.pid_of(word) not in (None, pid), f"{word} runs again")
+    until(lambda: answers(cluster), "the API answers")
 
 
 def answers(cluster: Cluster) -> bool:
-    import httpx
-
     try:
         return cluster.client.get("/readyz").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
