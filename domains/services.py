@@ -67,9 +67,13 @@ def delete_domain(domain_id: int) -> None:
     Raises:
         DomainNotFound: there is none.
     """
-    deleted, _ = Domain.objects.filter(pk=domain_id).delete()
-    if not deleted:
-        raise DomainNotFound(domain_id)
+    with transaction.atomic():
+        # The domain first, as recording does: in the other order each would wait for the
+        # other, or a state would be written under a domain that is going.
+        domain = Domain.objects.select_for_update().filter(pk=domain_id).first()
+        if domain is None:
+            raise DomainNotFound(domain_id)
+        domain.delete()
 
 
 def page_of_domains(*, cursor: str | None, limit: int) -> tuple[list[Domain], str | None]:

@@ -6,6 +6,7 @@ batch, and the task's own thread is free as soon as the checks are under way.
 """
 
 import asyncio
+import os
 import queue
 import threading
 import time
@@ -17,7 +18,7 @@ from typing import Final
 
 import structlog
 import uvloop
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import DataError, IntegrityError, close_old_connections, connection
 from django.db.models import F, Q
 
 from domains.expected_status import parse_expected_status
@@ -38,6 +39,8 @@ CHUNK_ROWS: Final = 100
 CHUNK_SECONDS: Final = 1.0
 _RESOLVER_THREADS: Final = 64
 _RETRY_SECONDS: Final = 1.0
+_REFUSALS: Final = (DataError, IntegrityError, ValueError, TypeError)
+"""What a row itself can cause; any other error passes, or is waited for."""
 
 
 @dataclass(slots=True)
@@ -156,8 +159,10 @@ class Checker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._outcomes: queue.SimpleQueue[tuple[Work, Row] | Work | None] = queue.SimpleQueue()
         self._threads = (
-            threading.Thread(target=self._run_loop, name="probes", daemon=True),
-            threading.Thread(target=self._run_recorder, name="recorder", daemon=True),
+            threading.Thread(target=_or_die, args=(self._run_loop,), name="probes", daemon=True),
+            threading.Thread(
+                target=_or_die, args=(self._run_recorder,), name="recorder", daemon=True
+            ),
         )
         for thread in self._threads:
             thread.start()
@@ -268,25 +273,49 @@ class Checker:
 
     def _store(self, chunk: Sequence[Row], works: Sequence[Work]) -> None:
         """Store a chunk, for as long as it takes: an executed check is not lost to a restart."""
+        refusals = 0
         while True:
             try:
                 close_old_connections()
                 record(chunk)
                 finish([work.batch_id for work in works])
-            except (OperationalError, InterfaceError) as error:
-                log.warning("results wait for the database", rows=len(chunk), error=str(error))
+            except _REFUSALS as error:
+                refusals += 1
+                # Once more as it is, because a partition may have been missing; then each
+                # row alone, because a row that the database refuses must not take its
+                # neighbours with it; then a row that says so in its place.
+                if refusals == 1:
+                    continue
+                log.warning("results refused", rows=len(chunk), error=_first_line(error))
+                if len(chunk) > 1:
+                    for row in chunk:
+                        self._store([row], [])
+                    chunk = ()
+                elif chunk and refusals == 2:
+                    chunk = [_refused(chunk[0], error)]
+                else:
+                    time.sleep(_RETRY_SECONDS)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the results are kept
+                log.warning("results wait", rows=len(chunk), error=_first_line(error))
                 connection.close()
                 time.sleep(_RETRY_SECONDS)
-            except Exception as error:
-                # A row that the database refuses must not take its neighbours with it.
-                log.exception("results refused", rows=len(chunk))
-                for row in chunk:
-                    self._store([row] if len(chunk) > 1 else [_refused(row, error)], [])
-                chunk = ()
             else:
                 for work in works:
                     self._open.pop(work.batch_id, None)
                 return
+
+
+def _or_die(run: Callable[[], None]) -> None:
+    """Run a thread that the process is nothing without: Celery makes a new one in its place."""
+    try:
+        run()
+    except BaseException:
+        log.exception("a thread of the checker died, and the process with it")
+        os._exit(70)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
 
 
 def _refused(row: Row, error: Exception) -> Row:

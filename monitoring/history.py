@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.db import connection
 from django.db.models import Q
@@ -65,10 +65,11 @@ def page_of_results(
         text, location_id = decode_cursor(cursor, str, int)
         try:
             slot = datetime.fromisoformat(text)
-        except ValueError as error:
+            if slot.tzinfo is None or not 0 <= location_id < 2**31:
+                raise BadCursor
+            slot = slot.astimezone(UTC)  # PostgreSQL knows fewer offsets than Python
+        except (ValueError, OverflowError) as error:
             raise BadCursor from error
-        if slot.tzinfo is None or not -(2**15) <= location_id < 2**15:
-            raise BadCursor
         results = results.filter(Q(slot__lt=slot) | Q(slot=slot, location_id__lt=location_id))
     page = list(results.order_by("-slot", "-location_id")[: limit + 1])
     if len(page) <= limit:

@@ -33,7 +33,7 @@ Key = tuple[int, int, datetime]
 
 _COLUMNS: Final[tuple[tuple[str, str], ...]] = (
     ("domain_id", "bigint"),
-    ("location_id", "smallint"),
+    ("location_id", "integer"),
     ("slot", "timestamptz"),
     ("kind", "text"),
     ("started_at", "timestamptz"),

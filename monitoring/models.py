@@ -22,7 +22,7 @@ class Kind(models.TextChoices):
 class Location(models.Model):
     """Where checks run from; its workers consume the queue ``probe.<name>``."""
 
-    id = models.SmallAutoField(primary_key=True)
+    id = models.AutoField(primary_key=True)
     name = models.CharField(max_length=32)
 
     objects: ClassVar[models.Manager["Location"]] = models.Manager()

@@ -69,7 +69,7 @@ def _why(batch: Batch, *, others_started: bool) -> tuple[Reason, str]:
     if batch.started_at is not None:
         return Reason.WORKER_LOST, "a worker took the check and did not finish it"
     if batch.enqueued_at is None:
-        return Reason.NOT_DISPATCHED, "the check could not be put on the queue"
+        return Reason.NOT_DISPATCHED, "the check was not on the queue when its time was over"
     if others_started:
         return Reason.OVERLOAD, "the workers were busy with other checks"
     return Reason.WORKER_LOST, "no worker took the check"

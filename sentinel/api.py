@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.exceptions import DisallowedHost, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Swagger
@@ -17,7 +18,7 @@ from domains.services import DomainNotFound
 from monitoring.api import EmptySpan, RunNotFound, observe
 from monitoring.api import router as monitoring_router
 from sentinel.access.authentication import BearerKey, HeaderKey
-from sentinel.problems import CONTENT_TYPE, problem, unavailable, unexpected
+from sentinel.problems import CONTENT_TYPE, DETAILS, problem, unavailable, unexpected
 
 DESCRIPTION: Final = """
 Sentinel watches web services from the outside and keeps an exact ledger: every check that was
@@ -136,6 +137,10 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
         422,
         "1 field is not valid",
         errors=_parameter("to", "it must be later than `from`"),
+    ),
+    RequestDataTooBig: lambda request, _: problem(request, 413, DETAILS[413]),
+    DisallowedHost: lambda request, _: problem(
+        request, 400, "the Host header is not a name that this API answers to"
     ),
     HttpError: lambda request, error: problem(request, error.status_code, str(error)),
     OperationalError: unavailable,

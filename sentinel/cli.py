@@ -1,6 +1,7 @@
 """The ``sentinel`` command: the cluster as one, and each of its processes alone."""
 
 import os
+import sys
 import time
 from typing import Final, NoReturn
 
@@ -21,8 +22,11 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sentinel.settings")
-    app()
+    os.environ["DJANGO_SETTINGS_MODULE"] = "sentinel.settings"
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 @app.command()

@@ -42,6 +42,10 @@ def up(environment: Environment) -> None:
             raise SystemExit("Sentinel: SENTINEL_PORT and FLOWER_PORT are the same: change one.")
         # Every process finds the same folder, wherever it is started.
         os.environ["SENTINEL_DATA_DIR"] = str(data_dir)
+        if environment.DATABASE_URL is None:
+            # What a shell says of another PostgreSQL (libpq reads it) is not meant for ours.
+            for name in [name for name in os.environ if name.startswith("PG")]:
+                del os.environ[name]
         asyncio.run(_Cluster(environment, data_dir).run())
 
 
@@ -111,7 +115,8 @@ class _Cluster:
                 print(started.result(), flush=True)  # noqa: T201 - the line people wait for
                 await stopped
         except ProgramFailed as failure:
-            raise SystemExit(f"Sentinel: it could not start: {failure}") from None
+            words = str(failure).removeprefix("Sentinel: ")
+            raise SystemExit(f"Sentinel: it could not start: {words}") from None
         finally:
             started.cancel()
             await asyncio.gather(started, return_exceptions=True)
@@ -129,6 +134,8 @@ class _Cluster:
         if self._environment.DATABASE_URL is None:
             await self._start_postgres()
         if self._environment.REDIS_URL is None:
+            if self._environment.DATABASE_URL is not None:
+                embedded.prepare_sockets(self._data_dir)
             self._supervisor.keep(
                 Program(name="valkey", argv=embedded.valkey_argv(self._data_dir), stop_seconds=3)
             )

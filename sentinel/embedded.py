@@ -94,20 +94,8 @@ def prepare(data_dir: Path) -> pwd.struct_passwd | None:
         SystemExit: with the sentence that says what is in the way.
     """
     user = _postgres_user() if os.getuid() == 0 else None
-    sockets, files = socket_dir(data_dir), postgres_dir(data_dir)
-    owners = {os.getuid()} if user is None else {os.getuid(), user.pw_uid}
-    for folder in (sockets, files):
-        folder.mkdir(parents=True, exist_ok=True)
-        # The sockets may be in /tmp, where anybody can be there first, with a link even.
-        there = folder.lstat()
-        if not stat.S_ISDIR(there.st_mode) or there.st_uid not in owners:
-            raise SystemExit(
-                f"Sentinel: {folder} belongs to another user: run as that user, or set "
-                "SENTINEL_DATA_DIR to another folder."
-            )
-        if user is not None:
-            os.chown(folder, user.pw_uid, user.pw_gid)
-        folder.chmod(0o700)
+    files = postgres_dir(data_dir)
+    _own_folders((socket_dir(data_dir), files), user)
     if user is not None:
         _let_in(user, _postgres_bin("postgres").parent.parent, files)
     version = files / "PG_VERSION"
@@ -120,6 +108,31 @@ def prepare(data_dir: Path) -> pwd.struct_passwd | None:
             f"dump it with the old version and restore it, or set DATABASE_URL."
         )
     return user
+
+
+def prepare_sockets(data_dir: Path) -> None:
+    """Make the folder of the sockets, for Valkey alone.
+
+    Raises:
+        SystemExit: with the sentence that says what is in the way.
+    """
+    _own_folders((socket_dir(data_dir),), None)
+
+
+def _own_folders(folders: tuple[Path, ...], user: pwd.struct_passwd | None) -> None:
+    owners = {os.getuid()} if user is None else {os.getuid(), user.pw_uid}
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The sockets may be in /tmp, where anybody can be there first, with a link even.
+        there = folder.lstat()
+        if not stat.S_ISDIR(there.st_mode) or there.st_uid not in owners:
+            raise SystemExit(
+                f"Sentinel: {folder} belongs to another user: run as that user, or set "
+                "SENTINEL_DATA_DIR to another folder."
+            )
+        if user is not None:
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        folder.chmod(0o700)
 
 
 def _postgres_bin(name: str) -> Path:

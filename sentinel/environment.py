@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from redis.connection import parse_url
+from redis import Redis
 
 from monitoring.probes.guard import AllowedTarget, parse_allowed_targets
 
@@ -32,6 +32,11 @@ def _database_url(value: str) -> str:
             "write it as postgresql://user:password@host:5432/database, with special characters "
             "in the password percent-encoded"
         ) from error
+    ports = str(parts.get("port") or "5432").split(",")
+    if not all(port.isdecimal() and 0 < int(port) < 65_536 for port in ports):
+        raise ValueError("its port is not a number from 1 to 65535")
+    if not str(parts.get("connect_timeout") or "3").isdecimal():
+        raise ValueError("its connect_timeout is not a whole number of seconds")
     if not parts.get("dbname"):
         raise ValueError("it names no database: end it with /database")
     return value
@@ -41,8 +46,8 @@ def _redis_url(value: str) -> str:
     if not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("write it as redis://host:6379/0, rediss://… or unix:///path/to/socket")
     try:
-        parse_url(value)
-    except ValueError as error:
+        Redis.from_url(value).connection_pool.make_connection()  # made, not connected
+    except (ValueError, TypeError) as error:
         # Its words may quote a part of the password.
         raise ValueError("write it as redis://:password@host:6379/0, percent-encoded") from error
     return value
@@ -221,7 +226,9 @@ def secret_from(path: Path, make: Callable[[], str]) -> str:
         SystemExit: the folder cannot be written.
     """
     try:
-        return path.read_text(encoding="ascii").strip()
+        if found := path.read_text(encoding="ascii").strip():
+            return found
+        raise SystemExit(f"Sentinel: {path} is empty: delete it, and another one is made.")
     except FileNotFoundError:
         pass
     except OSError as error:

@@ -69,6 +69,9 @@ class ProblemMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer a request; an error without a body of ours gets one."""
+        if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+            # WSGI reads no body whose length it is not told; it would look empty.
+            return problem(request, 411, "send the body with a Content-Length, not in chunks")
         response = self._get_response(request)
         if response.status_code < 400 or response.get("Content-Type") == CONTENT_TYPE:
             return response

@@ -79,7 +79,8 @@ def _database(url: str) -> dict[str, Any]:
         "PORT": parts.pop("port", ""),
         "CONN_MAX_AGE": 300,
         "CONN_HEALTH_CHECKS": True,
-        # A database that does not answer is an error within seconds, not a hung request.
+        # A database that cannot be reached is an error within seconds. One that accepts and
+        # then hangs is not: libpq has no limit for that.
         "OPTIONS": {"connect_timeout": 3, "tcp_user_timeout": 10_000, **parts},
     }
 
@@ -100,6 +101,9 @@ SENTINEL_BATCH_SECONDS = 75
 CELERY_TASK_SOFT_TIME_LIMIT = 90
 CELERY_TASK_TIME_LIMIT = 120
 SENTINEL_VISIBILITY_SECONDS = 300
+
+# Celery would take this variable before the setting, and the cluster would fall apart.
+os.environ.pop("CELERY_BROKER_URL", None)
 
 # --- Celery -----------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ keeping alive is done here.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -59,7 +60,8 @@ class Supervisor:
         """Print a line as ``name``'s."""
         # A wall clock for people's eyes, in their own time zone.
         now = datetime.now().astimezone()
-        self._printer.write(Message("line", line, now, name, colour))
+        with contextlib.suppress(OSError):  # nobody reads any more; the work goes on
+            self._printer.write(Message("line", line, now, name, colour))
 
     def keep(self, program: Program) -> None:
         """Start a program, and again whenever it ends."""
@@ -120,7 +122,13 @@ class Supervisor:
         pause = _FIRST_PAUSE
         while True:
             started = asyncio.get_running_loop().time()
-            process = await self._spawn(program)
+            try:
+                process = await self._spawn(program)
+            except OSError as error:
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                self.say(f"{program.name} cannot be started ({error}): again in {pause:.1f} s")
+                await asyncio.sleep(pause)
+                continue
             self._running[program.name] = process
             await self._pump(process, program.name, colour)
             status = await process.wait()
@@ -131,7 +139,7 @@ class Supervisor:
                 return
             lived = asyncio.get_running_loop().time() - started
             pause = _FIRST_PAUSE if lived > _STEADY_SECONDS else min(pause * 2, _LONGEST_PAUSE)
-            self.say(f"{program.name} ended ({_words(status)}): again in {pause:.0f} s")
+            self.say(f"{program.name} ended ({_words(status)}): again in {pause:.1f} s")
             await asyncio.sleep(pause)
 
     async def _spawn(self, program: Program) -> asyncio.subprocess.Process:
@@ -153,7 +161,7 @@ class Supervisor:
         )
 
     async def _pump(self, process: asyncio.subprocess.Process, name: str, colour: str) -> str:
-        """Print what a program prints until it ends; return its last line."""
+        """Print what a program prints until it ends; return its sentence, or its last line."""
         assert process.stdout is not None
         last = ""
         while True:
@@ -163,8 +171,11 @@ class Supervisor:
                 continue
             if not line:
                 return last
-            last = line.decode("utf-8", "replace").rstrip()
-            self.say(last, name=name, colour=colour)
+            text = line.decode("utf-8", "replace").rstrip()
+            # Of what a program says before it fails, its own sentence says most.
+            if text.startswith("Sentinel: ") or not last.startswith("Sentinel: "):
+                last = text
+            self.say(text, name=name, colour=colour)
 
 
 def _die_with_parent(number: signal.Signals) -> None:
