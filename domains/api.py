@@ -105,7 +105,7 @@ def domains_router(observe: Observe) -> Router:
     )
     def delete(request: HttpRequest, domain_id: DomainId) -> Any:
         """Delete a domain; it is not checked any more, and its history can no longer be read."""
-        services.delete_domain(domain_id)
+        services.delete_domain(domain_id, now=database_now())
         return Status(204, None)
 
     return router

@@ -76,3 +76,29 @@ class Domain(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} <{self.url}>"
+
+
+class PastSchedule(models.Model):
+    """A schedule that held from ``since`` until before ``until``, and was then changed or ended.
+
+    A sweep that is late finds here what was due before the change. There is no foreign
+    key: the slots of a deleted domain are accounted for as well.
+    """
+
+    domain_id = models.BigIntegerField()
+    interval = models.PositiveIntegerField()
+    locations = ArrayField(models.CharField(max_length=32))
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+
+    objects: ClassVar[models.Manager["PastSchedule"]] = models.Manager()
+
+    class Meta:
+        """Sweeps ask for those that ended lately."""
+
+        indexes: ClassVar[list[Any]] = [
+            models.Index(name="pastschedule_until", fields=["until"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.domain_id}: every {self.interval} s from {self.since} to {self.until}"

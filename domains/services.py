@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from domains.models import Domain
+from domains.models import Domain, PastSchedule
 from domains.paging import decode_cursor, encode_cursor
 
 SCHEDULE_FIELDS: Final = frozenset({"interval", "enabled", "locations"})
@@ -52,17 +52,18 @@ def change_domain(domain_id: int, fields: Mapping[str, Any], *, now: datetime) -
         changed = {name for name, value in fields.items() if getattr(domain, name) != value}
         if not changed:
             return domain
+        if changed & SCHEDULE_FIELDS:
+            _end_schedule(domain, now=now)
+            domain.scheduled_since = now
         for name in changed:
             setattr(domain, name, fields[name])
         domain.updated_at = now
-        if changed & SCHEDULE_FIELDS:
-            domain.scheduled_since = now
         domain.save(update_fields=[*changed, "updated_at", "scheduled_since"])
     return domain
 
 
-def delete_domain(domain_id: int) -> None:
-    """Delete a domain and its present state.
+def delete_domain(domain_id: int, *, now: datetime) -> None:
+    """Delete a domain and its present state; what was due before ``now`` stays due.
 
     Raises:
         DomainNotFound: there is none.
@@ -73,7 +74,25 @@ def delete_domain(domain_id: int) -> None:
         domain = Domain.objects.select_for_update().filter(pk=domain_id).first()
         if domain is None:
             raise DomainNotFound(domain_id)
+        _end_schedule(domain, now=now)
         domain.delete()
+
+
+def forget_schedules(*, before: datetime) -> None:
+    """Delete the past schedules that ended before an instant whose slots nobody asks for."""
+    PastSchedule.objects.filter(until__lt=before).delete()
+
+
+def _end_schedule(domain: Domain, *, now: datetime) -> None:
+    """Keep what the domain was due at until now, for a sweep that has not seen it yet."""
+    if domain.enabled and domain.scheduled_since < now:
+        PastSchedule.objects.create(
+            domain_id=domain.pk,
+            interval=domain.interval,
+            locations=domain.locations,
+            since=domain.scheduled_since,
+            until=now,
+        )
 
 
 def page_of_domains(*, cursor: str | None, limit: int) -> tuple[list[Domain], str | None]:

@@ -29,14 +29,21 @@ _MISSED_BUDGET: Final = 50_000
 """Rows of long-gone slots that one sweep records, so that it is not late itself."""
 
 _DUE: Final = f"""
-    SELECT domain.id AS domain_id, location.id AS location_id, tick.instant AS slot,
-           tick.instant + make_interval(secs => domain.interval) AS expires_at
+    SELECT domain_id, location.id AS location_id, tick.instant AS slot,
+           tick.instant + make_interval(secs => schedule.interval) AS expires_at
     FROM unnest(%(ticks)s::timestamptz[]) AS tick(instant)
-    JOIN domains_domain domain
-      ON domain.enabled AND domain.scheduled_since <= tick.instant
+    JOIN (SELECT id AS domain_id, interval, locations, scheduled_since AS since,
+                 'infinity'::timestamptz AS until
+          FROM domains_domain WHERE enabled
+          UNION ALL
+          SELECT domain_id, interval, locations, since, until FROM domains_pastschedule
+          WHERE until > (SELECT min(instant) FROM unnest(%(ticks)s::timestamptz[]) instant)
+         ) AS schedule
+      ON schedule.since <= tick.instant AND tick.instant < schedule.until
      AND (extract(epoch FROM tick.instant)::bigint
-          - {PHASE_SQL.format(id="domain.id", interval="domain.interval")}) %% domain.interval = 0
-    CROSS JOIN LATERAL unnest(domain.locations) AS place(name)
+          - {PHASE_SQL.format(id="domain_id", interval="schedule.interval")})
+         %% schedule.interval = 0
+    CROSS JOIN LATERAL unnest(schedule.locations) AS place(name)
     JOIN monitoring_location location ON location.name = place.name
 """
 """Every due slot of the given ticks, as (domain_id, location_id, slot, expires_at)."""
@@ -145,7 +152,10 @@ def mark_enqueued(batch_ids: Sequence[int], *, now: datetime) -> None:
 def _add_locations(names: Sequence[str] | None = None) -> None:
     """Make a row for each location that a domain names."""
     if names is None:
-        source = "SELECT DISTINCT unnest(locations) FROM domains_domain WHERE enabled"
+        source = (
+            "SELECT unnest(locations) FROM domains_domain WHERE enabled "
+            "UNION SELECT unnest(locations) FROM domains_pastschedule"
+        )
     else:
         source = "SELECT DISTINCT unnest(%s::text[])"
     with connection.cursor() as cursor:
@@ -173,7 +183,10 @@ def _claim_ticks(now: datetime, current: datetime, retention: timedelta) -> list
         begin, last = cursor.fetchone()
         if last is None:
             # The first sweep of all: the ledger begins with the first schedule.
-            cursor.execute("SELECT min(scheduled_since) FROM domains_domain WHERE enabled")
+            cursor.execute(
+                "SELECT least((SELECT min(scheduled_since) FROM domains_domain WHERE enabled), "
+                "(SELECT min(since) FROM domains_pastschedule))"
+            )
             (since,) = cursor.fetchone()
             first = min(current, tick_at(since) if since else current)
         elif last < oldest:

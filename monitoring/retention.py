@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 from django.db import OperationalError
 
+from domains.services import forget_schedules
 from monitoring import partitions
 from monitoring.models import Batch, Tick
 
@@ -32,6 +33,7 @@ def retain(*, now: datetime, keep: timedelta) -> None:
             except OperationalError as error:
                 # A long read holds it: writers must not queue behind us, so try again later.
                 log.warning("partition is in use", day=str(day), error=str(error))
+    forget_schedules(before=now - keep)
     Batch.objects.filter(finished_at__lt=now - BATCHES_KEPT).delete()
     Tick.objects.filter(
         instant__lt=datetime.combine(oldest, datetime.min.time(), now.tzinfo)

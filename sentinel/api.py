@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.exceptions import DisallowedHost, RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Swagger
@@ -139,9 +139,6 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
         errors=_parameter("to", "it must be later than `from`"),
     ),
     RequestDataTooBig: lambda request, _: problem(request, 413, DETAILS[413]),
-    DisallowedHost: lambda request, _: problem(
-        request, 400, "the Host header is not a name that this API answers to"
-    ),
     HttpError: lambda request, error: problem(request, error.status_code, str(error)),
     OperationalError: unavailable,
     InterfaceError: unavailable,

@@ -1,12 +1,13 @@
 """The addresses of the API process."""
 
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
 
 from sentinel.api import api
 from sentinel.health import livez, readyz
-from sentinel.problems import problem, unexpected
+from sentinel.problems import DETAILS, problem, unexpected
 
 
 def home(_: HttpRequest) -> HttpResponse:
@@ -18,8 +19,10 @@ def _server_error(request: HttpRequest) -> HttpResponse:
     return unexpected(request, RuntimeError("see the line before"))
 
 
-def _bad_request(request: HttpRequest, _: Exception) -> HttpResponse:
-    return problem(request, 400, "the request cannot be read")
+def _bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    words = "the Host header is not a name that this API answers to"
+    wrong_host = isinstance(exception, DisallowedHost)
+    return problem(request, 400, words if wrong_host else DETAILS[400])
 
 
 handler500 = _server_error

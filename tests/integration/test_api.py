@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils.dateparse import parse_datetime
 
 from domains.models import Domain
+from domains.paging import encode_cursor
 from monitoring import dispatch
 from monitoring.ledger import Row
 from monitoring.models import Batch, Kind, Location
@@ -245,6 +246,8 @@ def test_history_between_two_instants(client: Client, make_domain: MakeDomain) -
         ({"limit": "x"}, "limit"),
         ({"cursor": "nonsense"}, "cursor"),
         ({"cursor": "WzFd"}, "cursor"),
+        ({"cursor": encode_cursor("0001-01-01T00:00:00+23:59:59.9", 1)}, "cursor"),
+        ({"cursor": encode_cursor("2026-11-23T12:00:00Z", 2**31)}, "cursor"),
         ({"from": "yesterday"}, "from"),
         ({"from": "2026-11-23T12:00:00"}, "from"),
         ({"to": "0001-01-01T00:00:00+14:00"}, "to"),
@@ -345,6 +348,21 @@ def test_errors_outside_the_routes_have_the_same_shape(client: Client) -> None:
     response = client.put(DOMAINS)
     assert_problem(response, 405)
     assert set(response["Allow"].split(", ")) >= {"GET", "POST"}
+
+
+def test_a_body_beyond_the_limit_is_413(client: Client) -> None:
+    body = {"name": "x" * 1_100_000, "url": "http://example.org/"}
+    assert_problem(post(client, DOMAINS, body), 413)
+
+
+def test_a_body_in_chunks_is_asked_for_its_length(client: Client) -> None:
+    response = client.get(DOMAINS, headers={"Transfer-Encoding": "chunked"})
+    assert_problem(response, 411)
+
+
+def test_a_host_that_is_no_name_is_400(client: Client, make_domain: MakeDomain) -> None:
+    path = f"/api/monitoring/{make_domain().pk}/check"
+    assert_problem(client.post(path, headers={"Host": "a b"}), 400)
 
 
 def test_a_defect_is_a_500_that_tells_nothing_but_a_number(

@@ -2,22 +2,24 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import InternalError, connection
 
 from domains.clock import database_now
 from domains.models import Domain
 from domains.services import create_domain, delete_domain
-from monitoring import dispatch, history
+from monitoring import checking, dispatch, history
 from monitoring.checking import Checker, Work, claim
+from monitoring.ledger import Row
 from monitoring.models import Batch, Result
 from monitoring.probes import Probe
 from monitoring.probes.guard import Guard
 from monitoring.probes.outcome import Outcome, State, Target
+from monitoring.recording import record
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -122,7 +124,7 @@ def test_a_domain_deleted_under_the_batch_has_a_row_all_the_same(
 ) -> None:
     domains, batch = plan(2)
     gone = domains[1].pk
-    delete_domain(gone)
+    delete_domain(gone, now=database_now())
     checker = make_checker(up)
     checker.run(lambda: take(batch))
     assert checker.drain(10)
@@ -169,6 +171,25 @@ def test_results_wait_for_the_database_and_none_is_lost(make_checker: MakeChecke
             )
     assert checker.drain(20)
     assert Result.objects.count() == len(domains)
+
+
+def test_a_database_that_takes_no_writes_is_waited_for(
+    make_checker: MakeChecker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a standby after a failover: an error, but neither an outage nor the row's fault."""
+    _, batch = plan(3)
+    refusals = iter([InternalError("read-only"), InternalError("read-only"), RuntimeError("odd")])
+
+    def refusing(rows: Sequence[Row]) -> int:
+        if (error := next(refusals, None)) is not None:
+            raise error
+        return record(rows)
+
+    monkeypatch.setattr(checking, "record", refusing)
+    checker = make_checker(up)
+    checker.run(lambda: take(batch))
+    assert checker.drain(20)
+    assert set(Result.objects.values_list("state", flat=True)) == {"up"}
 
 
 def test_started_instants_are_on_the_databases_clock(make_checker: MakeChecker) -> None:

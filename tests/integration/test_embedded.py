@@ -27,3 +27,10 @@ def test_files_of_another_version_are_refused_with_the_cure() -> None:
         (folder / "postgres" / "PG_VERSION").write_text("9.6\n")
         with pytest.raises(SystemExit, match=r"PostgreSQL 9\.6.*DATABASE_URL"):
             embedded.prepare(folder)
+
+
+def test_the_folder_of_the_sockets_can_be_made_for_valkey_alone() -> None:
+    with tempfile.TemporaryDirectory(prefix="sentinel-test-") as name:
+        embedded.prepare_sockets(Path(name) / "new")
+        sockets = embedded.socket_dir(Path(name) / "new")
+        assert sockets.stat().st_mode & 0o777 == 0o700

@@ -1,12 +1,16 @@
 """Recording against real PostgreSQL: rows once, states only from rows that went in."""
 
 import itertools
+import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
+from django.db import connection
 
 from domains.models import Domain
-from domains.services import delete_domain
+from domains.services import create_domain, delete_domain
 from monitoring import history
 from monitoring.ledger import Row
 from monitoring.models import DomainState, Kind, Location, Result, Transition
@@ -138,7 +142,7 @@ def test_rows_of_a_deleted_domain_are_kept_without_a_state(
     neighbour = make_domain()
     record([row(domain, location, 0, UP)])
     late = row(domain, location, 1, DOWN)
-    delete_domain(domain.pk)
+    delete_domain(domain.pk, now=NOW)
     assert record([late, row(neighbour, location, 1, UP)]) == 2
     assert Result.objects.filter(domain_id=late.domain_id).count() == 2
     assert not DomainState.objects.filter(domain_id=late.domain_id).exists()
@@ -156,3 +160,34 @@ def test_locations_have_states_of_their_own_and_the_worst_is_shown(
     assert known.last_result is not None
     record([row(domain, paris, 1, UP)])
     assert history.present([domain.pk])[domain.pk].state == "up"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_deleting_and_recording_at_once_never_fail() -> None:
+    location = Location.objects.create(name="local")
+    errors: list[Exception] = []
+    for number in range(40):
+        domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=NOW)
+        rows = [row(domain, location, number, UP)]
+        record(rows)
+        start = threading.Barrier(2)
+
+        def run(work: Callable[[], object], start: threading.Barrier = start) -> None:
+            try:
+                start.wait()
+                work()
+            except Exception as error:
+                errors.append(error)
+            finally:
+                connection.close()
+
+        down = [row(domain, location, number + 1, DOWN)]
+        threads = [
+            threading.Thread(target=run, args=(partial(record, down),)),
+            threading.Thread(target=run, args=(partial(delete_domain, domain.pk, now=NOW),)),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert errors == []

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domains.models import Domain
-from domains.services import change_domain
+from domains.services import change_domain, create_domain, delete_domain
 from monitoring import dispatch, history, schedule
 from monitoring.models import Batch, Result, Tick
 from tests.conftest import NOW, MakeDomain
@@ -143,14 +143,12 @@ def test_slots_before_registration_or_a_new_schedule_are_not_due(make_domain: Ma
     sweep(NOW)
     sweep(NOW + timedelta(seconds=21))
     assert slots_of(domain) == [NOW + n * schedule.TICK for n in (2, 3, 4)]
-    change_domain(domain.pk, {"interval": 10}, now=NOW + timedelta(seconds=32))
-    sweep(NOW + timedelta(seconds=51))
-    assert all(
-        schedule.is_due(domain.pk, 10, slot)
-        for slot in slots_of(domain)
-        if slot > NOW + 6 * schedule.TICK
-    )
-    assert not [slot for slot in slots_of(domain) if slot == NOW + 5 * schedule.TICK]
+    change = NOW + timedelta(seconds=32)
+    change_domain(domain.pk, {"interval": 10}, now=change)
+    end = NOW + timedelta(seconds=51)
+    sweep(end)
+    before = [NOW + n * schedule.TICK for n in (2, 3, 4, 5, 6)]
+    assert slots_of(domain) == before + list(schedule.slots(domain.pk, 10, change, end))
 
 
 def test_each_location_has_its_own_slot(make_domain: MakeDomain) -> None:
@@ -177,8 +175,6 @@ def test_a_slot_that_vanished_unbalances_the_ledger(make_domain: MakeDomain) -> 
 
 @pytest.mark.django_db(transaction=True)
 def test_sweeps_at_once_plan_each_slot_once() -> None:
-    from domains.services import create_domain
-
     ids = [
         create_domain(
             {"name": f"d{n}", "url": "http://127.0.0.1:1/", "interval": 5},
@@ -207,3 +203,68 @@ def test_sweeps_at_once_plan_each_slot_once() -> None:
         (pk, batch.slot) for batch in Batch.objects.filter(slot__gte=NOW) for pk in batch.domain_ids
     ]
     assert len(planned) == len(set(planned)) == 12 * len(ids)
+
+
+def test_what_was_due_before_a_change_stays_due_for_a_late_sweep(make_domain: MakeDomain) -> None:
+    changed, paused, deleted = (make_domain(interval=10) for _ in range(3))
+    deleted_id = deleted.pk
+    sweep(NOW)
+    change = NOW + timedelta(seconds=32)
+    change_domain(changed.pk, {"interval": 15}, now=change)
+    change_domain(paused.pk, {"enabled": False}, now=change)
+    delete_domain(deleted_id, now=change)
+    end = NOW + timedelta(seconds=121)
+    sweep(end)
+    expected = {
+        changed.pk: [
+            *schedule.slots(changed.pk, 10, NOW, change),
+            *schedule.slots(changed.pk, 15, change, end),
+        ],
+        paused.pk: list(schedule.slots(paused.pk, 10, NOW, change)),
+        deleted_id: list(schedule.slots(deleted_id, 10, NOW, change)),
+    }
+    for domain_id, slots in expected.items():
+        assert slots_of(Domain(pk=domain_id)) == slots
+    assert history.ledger(NOW, end).expected == sum(map(len, expected.values()))
+
+
+def test_a_domain_that_lived_between_two_sweeps_is_accounted_for(make_domain: MakeDomain) -> None:
+    make_domain(interval=5)
+    sweep(NOW)
+    domain = make_domain(interval=5, since=NOW + timedelta(seconds=1), locations=["brief"])
+    domain_id = domain.pk
+    delete_domain(domain_id, now=NOW + timedelta(seconds=11))
+    sweep(NOW + timedelta(seconds=60))
+    assert slots_of(Domain(pk=domain_id)) == [NOW + schedule.TICK, NOW + 2 * schedule.TICK]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_ledger_balances_while_domains_come_and_go() -> None:
+    stop = threading.Event()
+    errors: list[Exception] = []
+
+    def register_and_delete() -> None:
+        try:
+            while not stop.is_set():
+                fields = {"name": "brief", "url": "http://127.0.0.1:1/", "interval": 5}
+                brief = create_domain(fields, now=NOW - schedule.TICK)
+                delete_domain(brief.pk, now=NOW + timedelta(hours=1))
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=register_and_delete) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(60):
+            sweep(NOW + number * schedule.TICK)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+    ledger = history.ledger(NOW, NOW + timedelta(minutes=5))
+    assert ledger.balanced, ledger
+    assert ledger.expected > 0
