@@ -27,7 +27,7 @@ async def probe(target: Target, deadline: float) -> Outcome:
     """
     loop = asyncio.get_running_loop()
     seconds = deadline - loop.time()
-    check = _Check(target, deadline)
+    check = _Check(target)
     watch = check.watch
     clock = asyncio.timeout_at(deadline)
     failure: Failure | None = None
@@ -67,9 +67,8 @@ async def probe(target: Target, deadline: float) -> Outcome:
 class _Check:
     """The state of one check while it runs."""
 
-    def __init__(self, target: Target, deadline: float) -> None:
+    def __init__(self, target: Target) -> None:
         self.target = target
-        self.deadline = deadline
         self.watch = Stopwatch()
         self.status_code: int | None = None
         self.body_bytes: int | None = None
@@ -115,7 +114,6 @@ class _Check:
         transport = GuardedTransport(
             guard=self.target.guard,
             watch=self.watch,
-            deadline=self.deadline,
             verify=self.target.verify_tls,
         )
         self.status_code = None

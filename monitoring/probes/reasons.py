@@ -3,16 +3,15 @@
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-import httpcore
 import httpx
 import structlog
 
 from monitoring.probes import vantage
+from monitoring.probes.exchange import HungUp, NotHTTP
 from monitoring.probes.guard import ForbiddenAddress
 from monitoring.probes.outcome import Failure, Reason, State
 from monitoring.probes.stopwatch import Stopwatch
@@ -88,13 +87,9 @@ def reason_of(error: Exception, scene: Scene, *, expired: bool) -> Failure:
     """
     if expired:
         return _out_of_time(scene, f" within {scene.seconds:.1f} s")
-    for cause in _chain(error):
-        failure = _mapped(cause, scene)
-        if failure is not None:
-            return failure
-    if isinstance(error, httpcore.NetworkError) and scene.watch.current is not None:
-        # Without an errno: the stream ended where it must not.
-        return _hung_up(scene, "hung up before a complete answer")
+    failure = _mapped(error, scene)
+    if failure is not None:
+        return failure
     log.error("unmapped probe error", url=shown(scene.url), error=repr(error), exc_info=error)
     return Failure(
         State.INTERNAL, Reason.PROBE_ERROR, f"an error inside Sentinel: {type(error).__name__}"
@@ -106,7 +101,7 @@ def shown(url: httpx.URL) -> str:
     return str(url.copy_with(userinfo=b"", query=None, fragment=None))
 
 
-def most_telling(errors: list[httpcore.ConnectError | httpcore.ConnectTimeout]) -> int:
+def most_telling(errors: list[OSError]) -> int:
     """Return which of several addresses' errors says why a name was not reached.
 
     What this worker lacks may have kept it from an address that answers, so it comes
@@ -116,31 +111,10 @@ def most_telling(errors: list[httpcore.ConnectError | httpcore.ConnectTimeout]) 
     return max(range(len(errors)), key=lambda index: (_weight(errors[index]), index))
 
 
-def _weight(error: Exception) -> int:
-    codes = {cause.errno for cause in _chain(error) if isinstance(cause, OSError)}
-    if codes & _RESOURCE_ERRORS:
+def _weight(error: OSError) -> int:
+    if error.errno in _RESOURCE_ERRORS:
         return 2
-    return 0 if codes & _NETWORK_ERRORS else 1
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what caused it, members of groups included, outermost first.
-
-    Only causes named by the network libraries are followed. An error of ours that was
-    raised while theirs was handled is ours.
-    """
-    pending: list[BaseException] = [error]
-    while pending:
-        current = pending.pop()
-        yield current
-        if isinstance(current, BaseExceptionGroup):
-            pending.extend(current.exceptions)
-        if current.__cause__ is not None and _of_the_network(current):
-            pending.append(current.__cause__)
-
-
-def _of_the_network(error: BaseException) -> bool:
-    return isinstance(error, OSError) or type(error).__module__.startswith(("httpcore", "anyio"))
+    return 0 if error.errno in _NETWORK_ERRORS else 1
 
 
 def _out_of_time(scene: Scene, limit: str) -> Failure:
@@ -224,21 +198,12 @@ def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: 
                 words = f"no connection to {peer}: {words}"
                 return Failure(State.DOWN, Reason.CONNECT_ERROR, words)
             return _hung_up(scene, f"was lost before a complete answer ({words})")
-        case httpcore.RemoteProtocolError():
-            return _not_http(error, scene)
+        case HungUp() | ConnectionError():  # without an errno: the peer is gone
+            return _hung_up(scene, "hung up before a complete answer")
+        case NotHTTP():
+            words = f"the answer from {peer} is not HTTP: {error}"
+            return Failure(State.DOWN, Reason.PROTOCOL_ERROR, words)
     return None
-
-
-def _not_http(error: httpcore.RemoteProtocolError, scene: Scene) -> Failure:
-    # h11 quotes the peer's bytes after a colon: they may be anything.
-    words = str(error).partition(":")[0].lower()
-    if "disconnected" in words or "closed connection" in words:
-        return _hung_up(scene, "hung up before a complete answer")
-    if "too long" in words:
-        words = "a line or head without end"
-    return Failure(
-        State.DOWN, Reason.PROTOCOL_ERROR, f"the answer from {scene.peer} is not HTTP: {words}"
-    )
 
 
 def _hung_up(scene: Scene, words: str, *, at_connect: Reason = Reason.CONNECT_ERROR) -> Failure:

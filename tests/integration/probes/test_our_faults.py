@@ -7,11 +7,11 @@ import sys
 import textwrap
 from typing import Any
 
-import httpcore
 import pytest
 from structlog.testing import capture_logs
 
-from monitoring.probes import transport
+from monitoring.probes import dialling
+from monitoring.probes.exchange import Exchange
 from monitoring.probes.outcome import Reason, State
 from tests.integration.probes.checking import check, down, ending, internal
 from tests.integration.probes.conftest import Names, Serve
@@ -87,11 +87,10 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Return a table of the errors with which connections to an address fail."""
     errors: dict[str, int] = {}
 
-    async def connect(_: Any, host: str, __: int, **___: Any) -> httpcore.AsyncNetworkStream:
-        number = errors[host]
-        raise httpcore.ConnectError from OSError(number, os.strerror(number))
+    async def attempt(address: str, *_: Any) -> Exchange:
+        raise OSError(errors[address], os.strerror(errors[address]))
 
-    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
+    monkeypatch.setattr(dialling, "_attempt", attempt)
     return errors
 
 
@@ -176,7 +175,7 @@ def test_a_defect_of_ours_is_ours_and_logged(
         except OSError:
             raise error  # noqa: B904 - its context is what is tested
 
-    monkeypatch.setattr(transport, "ssl_context", fails)
+    monkeypatch.setattr(dialling, "ssl_context", fails)
     url = server.url("/?token=hunter2").replace("http:", "https:")
 
     with capture_logs() as logs:

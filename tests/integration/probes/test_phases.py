@@ -8,17 +8,13 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
 
-import httpcore
 import pytest
 import trustme
 import uvloop
 
 from monitoring.probes import probe
 from monitoring.probes.outcome import Outcome, Phases, Reason, Target
-from monitoring.probes.stopwatch import Stopwatch
-from monitoring.probes.transport import _Stream
 from tests.integration.probes.checking import LOOPBACK, UP, check, down, ending
 from tests.integration.probes.conftest import Names, Serve
 from tests.integration.probes.serving import (
@@ -117,25 +113,6 @@ def test_a_slow_first_byte_is_wait_and_a_slow_rest_is_download(
         assert slow >= 0.8 * DELAY * 1e6
         assert outcome.total_us >= sum_of(outcome.phases)
         assert outcome.total_us - sum_of(outcome.phases) < NEAR_NOTHING
-
-
-def test_wait_runs_from_the_whole_request_sent() -> None:
-    class TakesItsTime(httpcore.AsyncNetworkStream):
-        async def write(self, *_: Any) -> None:
-            await asyncio.sleep(DELAY)
-
-    async def run() -> int | None:
-        watch = Stopwatch()
-        stream = _Stream(TakesItsTime(), watch)
-        await stream.write(b"head")
-        await stream.write(b"body")
-        watch.leave()
-        return watch.micros("wait")
-
-    waited = uvloop.run(run())
-
-    assert waited is not None
-    assert waited < NEAR_NOTHING
 
 
 def test_phases_are_summed_over_redirects(serve: Serve) -> None:

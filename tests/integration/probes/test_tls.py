@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from monitoring.probes.dialling import ssl_context
 from monitoring.probes.outcome import Reason, State
-from monitoring.probes.transport import ssl_context
 from tests.integration.probes.checking import UP, check, down, ending, internal
 from tests.integration.probes.conftest import Names, Serve
 from tests.integration.probes.serving import (
