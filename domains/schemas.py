@@ -12,7 +12,8 @@ from domains import models
 from domains.expected_status import normalise_expected_status
 from domains.weburl import MAX_URL_CHARS, normalise_url
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+# Controls, line separators, and what turns the direction of the text around it.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class ErrorItem(Schema):
@@ -31,7 +32,7 @@ class Problem(Schema):
             "examples": [
                 {
                     "type": "about:blank",
-                    "title": "Unprocessable Content",
+                    "title": "Unprocessable Entity",
                     "status": 422,
                     "detail": "1 field is not valid",
                     "instance": "/api/domains/",
@@ -159,7 +160,8 @@ class DomainIn(Schema):
     enabled: Flag = True
 
 
-def _without_defaults(schema: dict[str, Any]) -> None:
+def _as_a_patch(schema: dict[str, Any]) -> None:
+    schema["examples"] = [{"interval": 300, "tags": ["shop"]}]
     for field in schema.get("properties", {}).values():
         field.pop("default", None)
 
@@ -169,7 +171,7 @@ class DomainPatch(Schema):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra=_without_defaults,
+        json_schema_extra=_as_a_patch,
     )
 
     # The defaults are never used (only fields that were sent are), and null is refused.

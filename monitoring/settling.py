@@ -26,11 +26,20 @@ def overdue(*, now: datetime, running_limit: timedelta) -> list[Batch]:
     """
     lost_message = Q(started_at=None, enqueued_at__lte=now - RESEND_AFTER)
     lost_worker = Q(started_at__lte=now - running_limit)
-    return list(
+    batches = (
         Batch.objects.filter(lost_message | lost_worker, finished_at=None, expires_at__gt=now)
         .select_related("location")
         .order_by("slot", "pk")[:MOST_AT_ONCE]
     )
+    return [
+        batch
+        for batch in batches
+        # Each wait for a worker is twice as long as the one before: a location without any
+        # must not fill the queue with messages about the same batches.
+        if batch.started_at is not None
+        or batch.enqueued_at is None
+        or now - batch.enqueued_at >= batch.enqueued_at - batch.slot
+    ]
 
 
 def settle(*, now: datetime, running_limit: timedelta) -> int:

@@ -1,6 +1,7 @@
 """``sentinel up``: the whole cluster on one machine, as one command."""
 
 import asyncio
+import errno
 import fcntl
 import os
 import signal
@@ -86,6 +87,11 @@ def _check_port(host: str, port: int, setting: str) -> None:
             "give one to listen on, such as 127.0.0.1."
         ) from None
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise SystemExit(
+                f"Sentinel: SENTINEL_HOST {host} is not an address of this machine: "
+                "give one to listen on, such as 127.0.0.1."
+            ) from None
         raise SystemExit(
             f"Sentinel: port {port} on {host} cannot be listened on ({error.strerror}): stop what "
             f"listens there, or set {setting} to another port."

@@ -87,6 +87,8 @@ def test_name_and_url_are_enough(client: Client) -> None:
     [
         ("name", "", "at least 1 character"),
         ("name", "a\nb", "control character"),
+        ("name", "a\u0085b", "control character"),
+        ("name", "a\u202eb", "control character"),
         ("name", "x" * 201, "at most 200"),
         ("name", None, "valid string"),
         ("url", "ftp://example.org/", "http or https"),

@@ -53,6 +53,26 @@ def test_a_lost_message_is_sent_again_while_there_is_time(batch: Batch) -> None:
     assert overdue(batch.expires_at) == []
 
 
+def test_a_location_without_workers_is_sent_fewer_and_fewer_messages(
+    domain: Domain,
+) -> None:
+    batch = Batch.objects.create(
+        kind="scheduled",
+        location=Location.objects.create(name="nowhere"),
+        slot=NOW,
+        expires_at=NOW + timedelta(days=1),
+        domain_ids=[domain.pk],
+        enqueued_at=NOW,
+    )
+    sent = []
+    for number in range(200):
+        now = NOW + number * TICK
+        if overdue(now):
+            sent.append(number * 5)
+            dispatch.mark_enqueued([batch.pk], now=now)
+    assert sent == [20, 40, 80, 160, 320, 640]
+
+
 @pytest.mark.parametrize("sent", [True, False])
 def test_a_batch_that_nobody_took_is_missed(batch: Batch, *, sent: bool) -> None:
     if sent:
