@@ -5,7 +5,8 @@ The way of the data, one module a step::
     schedule   which slots are due: a pure function of (id, interval, time)
     dispatch   a sweep: due slots become Batch rows, then messages
     settling   overdue batches: enqueued again, or their slots recorded as missed
-    checking   one batch: load targets, probe them, hand the outcomes on
+    claiming   one batch: taken by one worker, its targets loaded
+    checking   its targets probed together, the outcomes handed on
     probes     one check: probe(target, deadline) -> Outcome; plain Python
     recording  outcomes become Result rows, once; new rows move DomainState
     verdict    (state, outcome) -> state, transition?; a pure function

@@ -19,7 +19,8 @@ from kombu.exceptions import OperationalError as QueueOutage
 
 from domains.clock import database_now
 from monitoring import dispatch, probes, retention, settling
-from monitoring.checking import Checker, claim, hand_back
+from monitoring.checking import Checker
+from monitoring.claiming import claim, hand_back
 from monitoring.dispatch import Hint
 from monitoring.queues import probe_queue, queue
 

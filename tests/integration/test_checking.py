@@ -13,7 +13,8 @@ from domains.clock import database_now
 from domains.models import Domain
 from domains.services import create_domain, delete_domain
 from monitoring import checking, dispatch, history
-from monitoring.checking import Checker, Work, claim
+from monitoring.checking import Checker
+from monitoring.claiming import Work, claim
 from monitoring.ledger import Row
 from monitoring.models import Batch, Result
 from monitoring.probes import Probe

@@ -6,7 +6,7 @@ import pytest
 
 from domains.models import Domain
 from monitoring import dispatch, history, partitions, settling
-from monitoring.checking import claim, hand_back
+from monitoring.claiming import claim, hand_back
 from monitoring.models import Batch, Location, Result
 from monitoring.probes.guard import Guard
 from monitoring.schedule import TICK
