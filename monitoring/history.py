@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models import Q
 
 from domains.paging import BadCursor, decode_cursor, encode_cursor
+from monitoring.ledger import COUNTS_BY_STATE
 from monitoring.models import Batch, DomainState, Kind, Location, Result
 from monitoring.probes.outcome import State
 from monitoring.verdict import worst
@@ -128,7 +129,7 @@ def ledger(start: datetime, end: datetime) -> Ledger:
     with connection.cursor() as cursor:
         # One statement, so both sides are counted in one snapshot.
         cursor.execute(
-            """
+            f"""
             SELECT (SELECT coalesce(sum(expected), 0) FROM monitoring_tick
                     WHERE instant >= %(start)s AND instant < %(end)s),
                    (SELECT count(*) FROM monitoring_batch batch, unnest(domain_ids) AS wanted(id)
@@ -138,11 +139,7 @@ def ledger(start: datetime, end: datetime) -> Ledger:
                                       WHERE result.domain_id = wanted.id
                                         AND result.slot = batch.slot
                                         AND result.location_id = batch.location_id)),
-                   count(*) FILTER (WHERE state = 'up'),
-                   count(*) FILTER (WHERE state = 'degraded'),
-                   count(*) FILTER (WHERE state = 'down'),
-                   count(*) FILTER (WHERE state = 'internal'),
-                   count(*) FILTER (WHERE state = 'missed')
+                   {COUNTS_BY_STATE}
             FROM monitoring_result
             WHERE kind = %(kind)s AND slot >= %(start)s AND slot < %(end)s
             """,

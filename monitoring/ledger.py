@@ -14,7 +14,7 @@ from django.db import connection
 
 from monitoring import partitions
 from monitoring.models import Kind
-from monitoring.probes.outcome import Outcome, Reason
+from monitoring.probes.outcome import Outcome, Reason, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,9 @@ _INSERT: Final = (
     f"SELECT * FROM unnest({', '.join(f'%s::{kind}[]' for _, kind in _COLUMNS)}) "
     "ON CONFLICT DO NOTHING RETURNING domain_id, location_id, slot"
 )
+
+COUNTS_BY_STATE: Final = ", ".join(f"count(*) FILTER (WHERE state = '{state}')" for state in State)
+"""Select list: the rows that are up, degraded, down, internal, missed; in the order of State."""
 
 MISSED_COLUMNS: Final = "domain_id, location_id, slot, kind, state, reason, detail"
 """The columns of a row of which nothing was run; the others are null."""

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db import connection
 
+from monitoring.ledger import COUNTS_BY_STATE
 from monitoring.models import Kind
 
 
@@ -53,12 +54,8 @@ def span(domain_id: int, start: datetime, end: datetime) -> Span:
     """Return the counts and percentiles of one domain over a span, all locations together."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            SELECT count(*) FILTER (WHERE state = 'up'),
-                   count(*) FILTER (WHERE state = 'degraded'),
-                   count(*) FILTER (WHERE state = 'down'),
-                   count(*) FILTER (WHERE state = 'internal'),
-                   count(*) FILTER (WHERE state = 'missed'),
+            f"""
+            SELECT {COUNTS_BY_STATE},
                    percentile_disc(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY total_us)
                        FILTER (WHERE state IN ('up', 'degraded'))
             FROM monitoring_result

@@ -51,8 +51,3 @@ def slots(domain_id: int, interval: int, start: datetime, end: datetime) -> Iter
     while slot < end:
         yield slot
         slot += step
-
-
-def expires_at(slot: datetime, interval: int) -> datetime:
-    """Return the instant after which a check of ``slot`` is no longer started."""
-    return slot + timedelta(seconds=interval)

@@ -2,12 +2,15 @@
 
 It imports ``monitoring`` and ``domains``; nothing imports it.
 
-- ``settings``: everything read from the environment, typed, in one file.
+- ``environment``: what the operator may set, each variable with its type and cure.
+- ``settings``: what Django and Celery make of it, in one file.
 - ``celery``: the Celery application, its queues and Beat's schedule.
-- ``api``: the NinjaAPI with its routers and the one table from exception to answer.
+- ``api``, ``problems``: the NinjaAPI with its routers, and errors in their one shape.
 - ``access``: API keys.
 - ``health``: ``/livez`` and ``/readyz``.
 - ``embedded``: PostgreSQL and Valkey from wheels, as programs to run.
 - ``supervisor``, ``cluster``: ``sentinel up``, the whole cluster as one command.
+- ``processes``, ``pulse``: what each process executes, and how it shows that it lives.
+- ``logs``: one form of log line for all of them.
 - ``cli``: the ``sentinel`` command.
 """

@@ -62,7 +62,6 @@ def logging_config() -> dict[str, Any]:
             "flower.inspector": {"level": logging.ERROR},
             "celery.beat": {"level": logging.WARNING},
             "httpx": {"level": logging.WARNING},
-            "httpcore": {"level": logging.WARNING},
             "tornado.access": {"level": logging.ERROR},
         },
     }

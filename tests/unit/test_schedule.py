@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from monitoring.schedule import (
     TICK,
     TICK_SECONDS,
-    expires_at,
     is_due,
     phase,
     slots,
@@ -126,9 +125,3 @@ def test_the_phase_of_an_id_never_changes() -> None:
         55,
         50,
     ]
-
-
-def test_a_check_may_start_until_its_next_slot() -> None:
-    slot = datetime(2026, 11, 23, 12, tzinfo=UTC)
-
-    assert expires_at(slot, 60) == slot + timedelta(seconds=60)
