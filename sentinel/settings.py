@@ -96,7 +96,6 @@ SENTINEL_GUARD: Final = Guard(ENVIRONMENT.SENTINEL_ALLOWED_TARGETS)
 
 # --- Limits, in seconds, in the order that `monitoring.checks` verifies at every start ----
 
-SENTINEL_MAX_PROBE_SECONDS = 60
 SENTINEL_BATCH_SECONDS = 75
 CELERY_TASK_SOFT_TIME_LIMIT = 90
 CELERY_TASK_TIME_LIMIT = 120
