@@ -10,7 +10,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
@@ -27,8 +28,14 @@ from monitoring.recording import finish, record
 
 log = structlog.get_logger(__name__)
 
-IN_FLIGHT_LIMIT: Final = 500
+IN_FLIGHT_LIMIT: Final = 2000
 """Checks under way in one process; a batch that would pass it waits its turn."""
+
+STARTS_A_TURN: Final = 4
+"""Checks begun in one turn of the loop. So few that what has arrived is read soon after."""
+
+LONG_TURN_SECONDS: Final = 0.005
+"""After a turn of the loop that took longer none is begun: first the loop catches up."""
 
 CHUNK_ROWS: Final = 100
 CHUNK_SECONDS: Final = 1.0
@@ -53,6 +60,9 @@ class Checker:
         self._in_flight = 0
         self._open: dict[int, Work] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: deque[tuple[Work, int]] = deque()
+        self.lag = 0.0
+        """How long the loop's last turn took in seconds, while checks waited to begin."""
         self._outcomes: queue.SimpleQueue[tuple[Work, Row] | Work | None] = queue.SimpleQueue()
         self._threads = (
             threading.Thread(target=_or_die, args=(self._run_loop,), name="probes", daemon=True),
@@ -110,10 +120,30 @@ class Checker:
         self._loop.run_forever()
 
     def _start(self, work: Work) -> None:
-        for domain_id in work.targets:
-            task = self._loop.create_task(self._check(work, domain_id))
-            self._tasks.add(task)  # the loop itself holds tasks only weakly
-            task.add_done_callback(self._tasks.discard)
+        idle = not self._waiting
+        self._waiting.extend((work, domain_id) for domain_id in work.targets)
+        if idle and self._waiting:
+            self._keep(self._admit())
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)  # the loop itself holds tasks only weakly
+        task.add_done_callback(self._tasks.discard)
+
+    async def _admit(self) -> None:
+        """Begin the checks that wait, as fast as the loop keeps up and no faster.
+
+        A thousand begun at once would all be answered at once, and the last answer would
+        be read a thousand answers late: deadlines would strike for answers that are there.
+        """
+        while self._waiting:
+            if self.lag <= LONG_TURN_SECONDS:
+                for _ in range(min(STARTS_A_TURN, len(self._waiting))):
+                    self._keep(self._check(*self._waiting.popleft()))
+            before = time.perf_counter()
+            await asyncio.sleep(0)
+            self.lag = time.perf_counter() - before
+        self.lag = 0.0
 
     async def _check(self, work: Work, domain_id: int) -> None:
         target, timeout = work.targets[domain_id]

@@ -1,64 +1,80 @@
-"""One request and its answer on one connection, parsed as the bytes arrive.
+"""One request and its answer in HTTP/1.1, as llhttp reads it (through httptools)."""
 
-HTTP/1.1 as llhttp reads it (through httptools). The instants of the phases are taken in
-the protocol's callbacks, where the bytes are, and not where a coroutine gets to see them.
-"""
-
-import asyncio
 from collections import deque
-from typing import Final, cast
+from typing import Final, Protocol
 
+import httpx
 from httptools import HttpParserError, HttpResponseParser
 
+from monitoring.probes.faults import HungUp, NotHTTP
 from monitoring.probes.stopwatch import Stopwatch
 
 MAX_HEAD_BYTES: Final = 65_536
 MAX_HEADERS: Final = 256
-_BUFFERED: Final = 262_144
-"""Bytes of a body that wait for their reader before the socket is no longer read."""
+_SLACK: Final = 4096
+"""Room for status lines, and for the answers before the answer (1xx)."""
+_FRAMING_PER_BYTE: Final = 16
+"""Bytes of chunk sizes, extensions and trailers that a byte of body may cost."""
 
 
-class HungUp(Exception):  # noqa: N818 - a failing target, turned into an Outcome
-    """The peer ended the connection before the answer was complete."""
+class Stream(Protocol):
+    """What carries bytes: a Wire, or a Session of TLS on one."""
+
+    @property
+    def arrived(self) -> float:
+        """When the last bytes received had come in, on ``time.perf_counter``."""
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes, all of them."""
+
+    async def receive(self) -> bytes:
+        """Return what has come, nothing at the end."""
+
+    def close(self) -> None:
+        """Close at once."""
 
 
-class NotHTTP(Exception):  # noqa: N818 - a failing target, turned into an Outcome
-    """What the peer sent is not HTTP, or more head than is read. The words are ours."""
-
-
-class Exchange(asyncio.Protocol):
+class Exchange:
     """The client's side of one request and answer.
 
     Args:
+        stream: the connection; nothing else reads from it.
         watch: told when the request is sent, the first byte comes, and the last.
         bodiless: whether the answer has no body whatever its headers say (HEAD).
     """
 
-    def __init__(self, watch: Stopwatch, *, bodiless: bool) -> None:
+    def __init__(self, stream: Stream, watch: Stopwatch, *, bodiless: bool) -> None:
         self.status = 0
+        self.http_version = ""
         self.headers: list[tuple[bytes, bytes]] = []
+        self._stream = stream
         self._watch = watch
         self._bodiless = bodiless
-        self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
         self._head_bytes = 0
+        self._received = 0
+        self._body_bytes = 0
         self._head_done = False
         self._informational = False
         self._framed = False
         self._complete = False
-        self._error: Exception | None = None
+        self._error: NotHTTP | None = None
+        """What came after what is still to be handed on."""
         self._chunks: deque[bytes] = deque()
-        self._buffered = 0
-        self._waiter: asyncio.Future[None] | None = None
 
-    # What the one who asks calls.
+    async def ask(self, request: httpx.Request, body: bytes) -> None:
+        """Send the whole request; ``wait`` begins.
 
-    def send(self, request: bytes) -> None:
-        """Send the whole request; `wait` begins."""
+        Raises:
+            OSError: there is no connection any more, and no answer either.
+        """
         self._watch.enter("wait")
-        self.transport.write(request)
-        self._watch.restart()
+        try:
+            await self._stream.send(_bytes_of(request, body))
+        except ConnectionError:
+            # Who refuses a request before all of it was sent may have said why.
+            await self._more()
 
     async def head(self) -> None:
         """Wait until ``status`` and ``headers`` are there.
@@ -79,84 +95,38 @@ class Exchange(asyncio.Protocol):
             if self._complete:
                 return None
             await self._more()
-        part = self._chunks.popleft()
-        if self._buffered >= _BUFFERED > self._buffered - len(part) and self._transport:
-            self._transport.resume_reading()
-        self._buffered -= len(part)
-        return part
+        return self._chunks.popleft()
 
-    @property
-    def transport(self) -> asyncio.Transport:
-        """The connection."""
-        assert self._transport is not None
-        return self._transport
-
-    @property
-    def ended(self) -> bool:
-        """Whether the connection is gone or going."""
-        return self._error is not None or self.transport.is_closing()
-
-    def use(self, transport: asyncio.Transport) -> None:
-        """Go on over another transport: TLS on top of the first one."""
-        self._transport = transport
-
-    def abort(self) -> None:
+    def close(self) -> None:
         """Close the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._stream.close()
 
     async def _more(self) -> None:
         if self._error is not None:
             raise self._error
-        self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
+        data = await self._stream.receive()
+        if data:
+            if self._watch.current == "wait":
+                self._watch.enter("download", self._stream.arrived)
+            self._feed(data)
+        elif self._head_done and not self._framed:
+            self._end()  # only the end of the connection bounds it
+        else:
+            raise HungUp
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _fail(self, error: Exception) -> None:
-        if self._error is None and not self._complete:
-            self._error = error
-        self.abort()
-        self._wake()
-
-    # What the event loop calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the connection."""
-        # Not asserted: uvloop's transports are of a class of their own.
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Parse what has come."""
-        if self._watch.current == "wait":
-            self._watch.enter("download")
-        if self._complete or self._error is not None:
-            return
-        if not self._head_done:
-            self._head_bytes += len(data)
+    def _feed(self, data: bytes) -> None:
+        self._received += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserError as error:
             # llhttp's words are a fixed list; its own callbacks' errors are ours.
             cause = error.__context__ if isinstance(error.__context__, NotHTTP) else None
-            self._fail(cause or NotHTTP(str(error).lower() or "a broken answer"))
-            return
-        if not self._head_done and self._head_bytes > MAX_HEAD_BYTES:
-            self._fail(NotHTTP(f"a head of more than {MAX_HEAD_BYTES} bytes"))
-
-    def eof_received(self) -> bool:
-        """Close when the peer does."""
-        return False
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """End the answer: whole, if only the end of the connection bounds it."""
-        if error is None and self._head_done and not self._framed and not self._complete:
-            self._end()
-        elif not self._complete:
-            self._fail(error or HungUp())
-        self._wake()
+            self._error = cause or NotHTTP(str(error).lower() or "a broken answer")
+        else:
+            # llhttp keeps a header, a trailer and a chunk's extension until they end.
+            if self._received > _SLACK + MAX_HEAD_BYTES + _FRAMING_PER_BYTE * self._body_bytes:
+                part = "chunk sizes and trailers" if self._head_done else "a head"
+                self._error = NotHTTP(f"{part} of more than {MAX_HEAD_BYTES} bytes")
 
     # What the parser calls.
 
@@ -166,6 +136,9 @@ class Exchange(asyncio.Protocol):
             return
         if len(self.headers) >= MAX_HEADERS:
             raise NotHTTP(f"more than {MAX_HEADERS} headers")
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise NotHTTP(f"a head of more than {MAX_HEAD_BYTES} bytes")
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -178,25 +151,23 @@ class Exchange(asyncio.Protocol):
             self.headers.clear()
             return
         self.status = status
+        self.http_version = self._parser.get_http_version()
         self._head_done = True
-        names = {name.lower(): value for name, value in self.headers}
-        coding = names.get(b"transfer-encoding")
-        self._framed = (
-            b"content-length" in names if coding is None else b"chunked" in coding.lower()
-        )
+        for name, value in self.headers:
+            match name.lower():
+                case b"content-length":
+                    self._framed = True
+                case b"transfer-encoding":
+                    self._framed = b"chunked" in value.lower()
+                    break
         if self._bodiless:
             self._end()
-        self._wake()
 
     def on_body(self, part: bytes) -> None:
-        """Hand a part of the body on, and stop reading while nobody takes it."""
-        if self._complete:
-            return
-        self._chunks.append(part)
-        self._buffered += len(part)
-        if self._buffered >= _BUFFERED > self._buffered - len(part) and self._transport:
-            self._transport.pause_reading()
-        self._wake()
+        """Keep a part of the body until it is asked for."""
+        if not self._complete:
+            self._body_bytes += len(part)
+            self._chunks.append(part)
 
     def on_message_complete(self) -> None:
         """End the answer at the last byte of its body."""
@@ -206,5 +177,10 @@ class Exchange(asyncio.Protocol):
     def _end(self) -> None:
         if not self._complete:
             self._complete = True
-            self._watch.leave()
-        self._wake()
+            self._watch.leave(self._stream.arrived)
+
+
+def _bytes_of(request: httpx.Request, body: bytes) -> bytes:
+    head = [b"%s %s HTTP/1.1\r\n" % (request.method.encode("ascii"), request.url.raw_path)]
+    head += [b"%s: %s\r\n" % header for header in request.headers.raw]
+    return b"".join((*head, b"\r\n", body))

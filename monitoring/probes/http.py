@@ -1,18 +1,42 @@
 """The HTTP probe: one GET or other request, redirects followed by us, every ending an Outcome."""
 
 import asyncio
+import ssl
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from monitoring.probes import bodies
+from monitoring.probes.assertions import Answer, judge, needs_body
+from monitoring.probes.certificates import shown_by
 from monitoring.probes.outcome import Failure, Outcome, Phases, Reason, State, Target
-from monitoring.probes.reasons import Scene, reason_of, shown
-from monitoring.probes.stopwatch import Stopwatch
-from monitoring.probes.transport import GuardedTransport
+from monitoring.probes.reasons import Scene, problem_of, reason_of, too_busy
+from monitoring.probes.trace import Trace, shown
+from monitoring.probes.transport import TRACE, Body, GuardedTransport
 
-USER_AGENT: Final = "Sentinel/0.1 (synthetic monitoring)"
 REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
+LATE_SECONDS: Final = 0.25
+"""A deadline that strikes later than this says that the worker was late, not the target."""
+
+_USER_AGENT: Final = (b"User-Agent", b"Sentinel/0.1 (synthetic monitoring)")
+_ACCEPT: Final = (b"Accept", b"*/*")
+_CLOSE: Final = (b"Connection", b"close")
+_WITH_CONTENT: Final = frozenset({"POST", "PUT", "PATCH"})
+_OF_CONTENT: Final = frozenset(
+    {"content-encoding", "content-language", "content-location", "content-type", "digest",
+     "last-modified"}
+)  # fmt: skip
+"""Headers that describe a body, and go with it (RFC 9110, 15.4)."""
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+_NOWHERE: Final = httpx.URL()
+_parsed = lru_cache(maxsize=8192)(httpx.URL)
+"""The same URLs are checked again and again, and parsing one takes as long as a system call."""
 
 
 async def probe(target: Target, deadline: float) -> Outcome:
@@ -28,40 +52,24 @@ async def probe(target: Target, deadline: float) -> Outcome:
     loop = asyncio.get_running_loop()
     seconds = deadline - loop.time()
     check = _Check(target)
-    watch = check.watch
     clock = asyncio.timeout_at(deadline)
     failure: Failure | None = None
     try:
         if seconds <= 0:
-            raise Failure(
-                State.INTERNAL,
-                Reason.RESOURCE_LIMIT,
-                "the worker was too busy: the time of the check was over before it began",
-            )
+            raise too_busy(": the time of the check was over before it began")
         async with clock:
             await check.run()
     except Failure as stop:
         failure = stop
     except Exception as error:  # noqa: BLE001 - the one map has a row for everything
-        failure = reason_of(error, Scene(check.url, watch, seconds), expired=clock.expired())
-    watch.leave()
-    return Outcome(
-        state=State.UP if failure is None else failure.state,
-        reason=None if failure is None else failure.reason,
-        detail="" if failure is None else failure.detail,
-        status_code=check.status_code,
-        ip=watch.ip,
-        phases=Phases(
-            dns_us=watch.micros("dns"),
-            connect_us=watch.micros("connect"),
-            tls_us=watch.micros("tls"),
-            wait_us=watch.micros("wait"),
-            download_us=watch.micros("download"),
-        ),
-        total_us=watch.total_us(),
-        bytes=check.body_bytes,
-        redirects=check.redirects,
-    )
+        if clock.expired() and loop.time() - deadline > LATE_SECONDS:
+            failure = too_busy(f" to see an answer within {seconds:.1f} s")
+        else:
+            if isinstance(error, ssl.SSLCertVerificationError):
+                await check.look_at_certificate(error, deadline)
+            scene = Scene(check.trace, seconds, datetime.now(UTC))
+            failure = reason_of(error, scene, expired=clock.expired())
+    return check.outcome(failure)
 
 
 class _Check:
@@ -69,94 +77,214 @@ class _Check:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.watch = Stopwatch()
-        self.status_code: int | None = None
-        self.body_bytes: int | None = None
-        self.redirects = 0
-        self.url = httpx.URL()
+        self.traces: list[Trace] = []
+        self._url = _NOWHERE
+        self._method = target.method
+        self._headers = target.headers
+        self._body = target.body
+        self._cookies: httpx.Cookies | None = None
+        self._kept: bodies.Kept | None = None
+        self._transport = GuardedTransport(
+            guard=target.guard,
+            verify=target.verify_tls,
+            http2=target.http2,
+            ip_version=target.ip_version,
+            nameservers=target.nameservers,
+        )
+
+    @property
+    def trace(self) -> Trace:
+        """The hop under way, or the last one."""
+        if not self.traces:
+            self.traces.append(Trace(self._method, self._url))
+        return self.traces[-1]
 
     async def run(self) -> None:
-        """Follow the hops to the last answer and judge its status.
+        """Follow the hops to the last answer and judge it.
 
         Raises:
             Failure: the check ended other than up.
         """
-        method = self.target.method
-        self.url = httpx.URL(self.target.url)
-        seen = {(method, self.url)}
-        while (location := await self._hop(method)) is not None:
-            if self.redirects >= self.target.max_redirects:
+        self._url = _parsed(self.target.url)
+        seen = set()
+        while True:
+            response = await self._hop()
+            if response.status_code not in REDIRECT_STATUSES or not self.target.follow_redirects:
+                break
+            location = response.headers.get("location")
+            if location is None:
+                break
+            seen.add(self._request_key())
+            self._redirect(response, location)
+            if self._request_key() in seen:
+                raise Failure(
+                    State.DOWN, Reason.REDIRECT_LOOP, f"redirected back to {shown(self._url)}"
+                )
+        self._judge(response)
+
+    async def look_at_certificate(
+        self, error: ssl.SSLCertVerificationError, deadline: float
+    ) -> None:
+        """Keep what the certificate said that was not believed; its time is not the target's."""
+        trace = self.trace
+        trace.watch.leave()
+        trace.watch.current = "tls"  # where it ended, without more of its time
+        assert trace.ip is not None
+        assert trace.port is not None
+        try:
+            async with asyncio.timeout_at(deadline):
+                certificate = await shown_by(trace.ip, trace.port, trace.host)
+        except TimeoutError:
+            return
+        if certificate is not None:
+            trace.certificate = replace(certificate, problem=problem_of(error))
+
+    def outcome(self, failure: Failure | None) -> Outcome:
+        """Return what was seen."""
+        last = self.trace
+        last.watch.leave()
+        hops = tuple(trace.hop() for trace in self.traces)
+        phases = hops[0].phases if len(hops) == 1 else _sum([hop.phases for hop in hops])
+        return Outcome(
+            state=State.UP if failure is None else failure.state,
+            reason=None if failure is None else failure.reason,
+            detail="" if failure is None else failure.detail,
+            status_code=last.status_code,
+            http_version=last.http_version,
+            ip=last.ip,
+            phases=phases,
+            total_us=phases.total_us,
+            bytes=last.body_bytes,
+            redirects=len(hops) - 1,
+            certificate=hops[0].certificate,
+            hops=hops,
+        )
+
+    async def _hop(self) -> httpx.Response:
+        """Make one request and read its answer, body and all."""
+        trace = Trace(self._method, self._url)
+        self.traces.append(trace)
+        body = self._body
+        # The headers are ours to the last, so httpx is kept from adding its own; its Host
+        # fails on names that IDNA 2008 has not, such as emoji.
+        request = httpx.Request(
+            self._method,
+            self._url,
+            headers=self._request_headers(),
+            stream=httpx.ByteStream(body or b""),
+            extensions={TRACE: trace},
+        )
+        if self._cookies is not None:
+            self._cookies.set_cookie_header(request)
+        response = await self._transport.handle_async_request(request)
+        stream = response.stream
+        assert isinstance(stream, Body)
+        try:
+            trace.body_bytes = 0
+            self._kept = None
+            if needs_body(self.target.assertions):
+                coding = response.headers.get("content-encoding", "")
+                self._kept = bodies.Kept(coding, self.target.max_body_bytes)
+            await bodies.read(
+                stream.chunk,
+                limit=self.target.max_body_bytes,
+                kept=self._kept,
+                count=trace.count_body,
+            )
+        except bodies.TooLarge as error:
+            raise Failure(State.DOWN, Reason.TOO_LARGE, str(error)) from None
+        finally:
+            await stream.aclose()
+        return response
+
+    def _request_headers(self) -> list[tuple[bytes, bytes]]:
+        host = (b"Host", self._url.netloc)
+        if not self._headers and self._body is None and self._method not in _WITH_CONTENT:
+            return [host, _USER_AGENT, _ACCEPT, _CLOSE]
+        given = [(name.encode("ascii"), value.encode("latin-1")) for name, value in self._headers]
+        names = {name.lower() for name, _ in given}
+        headers = [each for each in (host, _USER_AGENT, _ACCEPT) if each[0].lower() not in names]
+        headers += [*given, _CLOSE]
+        if self._body is not None or self._method in _WITH_CONTENT:
+            headers.append((b"Content-Length", b"%d" % len(self._body or b"")))
+        return headers
+
+    def _request_key(self) -> tuple[object, ...]:
+        """Return what makes a request the same as one before; a new cookie makes it another."""
+        cookies = sorted(self._cookies.items()) if self._cookies is not None else []
+        return (self._method, self._url, *cookies)
+
+    def _redirect(self, response: httpx.Response, location: str) -> None:
+        """Turn to where an answer leads."""
+        if len(self.traces) > self.target.max_redirects:
+            raise Failure(
+                State.DOWN,
+                Reason.REDIRECT_LOOP,
+                f"more than {self.target.max_redirects} redirects",
+            )
+        if "set-cookie" in response.headers:
+            self._cookies = self._cookies or httpx.Cookies()
+            self._cookies.extract_cookies(response)
+        url = self._next_url(location)
+        method = _next_method(self._method, response.status_code)
+        if method != self._method:
+            self._body = None
+            self._headers = tuple(
+                header for header in self._headers if header[0].lower() not in _OF_CONTENT
+            )
+        if _origin(url) != _origin(self._url):
+            # What was meant for one origin may be a secret to every other.
+            if self._body is not None:
                 raise Failure(
                     State.DOWN,
-                    Reason.REDIRECT_LOOP,
-                    f"more than {self.target.max_redirects} redirects",
+                    Reason.REDIRECT_INVALID,
+                    f"status {response.status_code} leads the request's body to another origin, "
+                    f"{shown(url)}, where it is not sent",
                 )
-            self.redirects += 1
-            method = _next_method(method, self.status_code)
-            self.url = self._next_url(location)
-            if (method, self.url) in seen:
-                raise Failure(
-                    State.DOWN, Reason.REDIRECT_LOOP, f"redirected back to {shown(self.url)}"
-                )
-            seen.add((method, self.url))
-        assert self.status_code is not None
-        if not any(low <= self.status_code <= high for low, high in self.target.expected_status):
-            expected = ",".join(
-                str(low) if low == high else f"{low}-{high}"
-                for low, high in self.target.expected_status
-            )
-            raise Failure(
-                State.DOWN, Reason.STATUS, f"status {self.status_code}, expected {expected}"
-            )
+            self._headers = ()
+            self._cookies = None
+        self._method, self._url = method, url
 
-    async def _hop(self, method: str) -> str | None:
-        """Make one request and read its answer; return where it redirects to, if anywhere."""
-        transport = GuardedTransport(
-            guard=self.target.guard,
-            watch=self.watch,
-            verify=self.target.verify_tls,
+    def _judge(self, response: httpx.Response) -> None:
+        status = response.status_code
+        target = self.target
+        if not any(low <= status <= high for low, high in target.expected_status):
+            expected = ",".join(
+                str(low) if low == high else f"{low}-{high}" for low, high in target.expected_status
+            )
+            raise Failure(State.DOWN, Reason.STATUS, f"status {status}, expected {expected}")
+        if not target.assertions and target.degraded_after_us is None:
+            return
+        total_us = sum(trace.watch.phases().total_us for trace in self.traces)
+        if target.assertions:
+            self._judge_assertions(response, total_us)
+        limit = target.degraded_after_us
+        if limit is not None and total_us > limit:
+            words = f"{total_us / 1000:.0f} ms, degraded after {limit / 1000:.0f} ms"
+            raise Failure(State.DEGRADED, Reason.SLOW, words)
+
+    def _judge_assertions(self, response: httpx.Response, total_us: int) -> None:
+        certificate = self.traces[0].certificate
+        kept = self._kept
+        body = None if kept is None else kept.end()
+        verdict = judge(
+            self.target.assertions,
+            Answer(
+                status_code=response.status_code,
+                headers=tuple(response.headers.raw),
+                body=body,
+                body_bytes=self.trace.body_bytes or 0,
+                total_us=total_us,
+                not_after=None if certificate is None else certificate.not_after,
+                encoding_problem=None if kept is None else kept.problem,
+            ),
         )
-        self.status_code = None
-        self.body_bytes = None
-        # The body is not decoded: its size is counted as it comes, a bomb stays packed.
-        request = httpx.Request(
-            method,
-            self.url,
-            headers={
-                # Ours, because httpx's fails on names that IDNA 2008 has not, such as emoji.
-                "Host": self.url.netloc.decode("ascii"),
-                "User-Agent": USER_AGENT,
-                "Accept": "*/*",
-                "Connection": "close",
-            },
-        )
-        response = await transport.handle_async_request(request)
-        try:
-            self.status_code = response.status_code
-            self.body_bytes = 0
-            async for part in response.aiter_raw():
-                self.body_bytes += len(part)
-                if self.body_bytes > self.target.max_body_bytes:
-                    raise Failure(
-                        State.DOWN,
-                        Reason.TOO_LARGE,
-                        f"the body is larger than {self.target.max_body_bytes} bytes",
-                    )
-        finally:
-            await response.aclose()
-        self.watch.leave()
-        location = response.headers.get("location")
-        if (
-            self.target.follow_redirects
-            and location is not None
-            and response.status_code in REDIRECT_STATUSES
-        ):
-            return str(location)
-        return None
+        if verdict is not None:
+            raise Failure(State(verdict.severity), Reason.ASSERTION, verdict.detail)
 
     def _next_url(self, location: str) -> httpx.URL:
         try:
-            url = httpx.URL(urljoin(str(self.url), location))
+            url = httpx.URL(urljoin(str(self._url), location))
             # Joining takes an address without a host for a path (RFC 3986, 5.2.2).
             whole = urlsplit(location).netloc or not urlsplit(location).scheme
             if whole and url.scheme in ("http", "https") and url.raw_host and _is_port(url.port):
@@ -167,7 +295,7 @@ class _Check:
         raise Failure(
             State.DOWN,
             Reason.REDIRECT_INVALID,
-            f"status {self.status_code} leads to {_without_secrets(location)!r}, "
+            f"status {self.trace.status_code} leads to {_without_secrets(location)!r}, "
             "which is not an http or https address",
         )
 
@@ -192,3 +320,21 @@ def _next_method(method: str, status: int | None) -> str:
     if status in (301, 302) and method == "POST":
         return "GET"
     return method
+
+
+def _origin(url: httpx.URL) -> tuple[str, bytes, int | None]:
+    return url.scheme, url.raw_host, url.port or _DEFAULT_PORTS.get(url.scheme)
+
+
+def _sum(parts: list[Phases]) -> Phases:
+    def total(values: list[int | None]) -> int | None:
+        reached = [value for value in values if value is not None]
+        return sum(reached) if reached else None
+
+    return Phases(
+        dns_us=total([part.dns_us for part in parts]),
+        connect_us=total([part.connect_us for part in parts]),
+        tls_us=total([part.tls_us for part in parts]),
+        wait_us=total([part.wait_us for part in parts]),
+        download_us=total([part.download_us for part in parts]),
+    )

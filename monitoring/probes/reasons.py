@@ -4,29 +4,39 @@ import errno
 import socket
 import ssl
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-import httpx
 import structlog
 
 from monitoring.probes import vantage
-from monitoring.probes.exchange import HungUp, NotHTTP
+from monitoring.probes.faults import HungUp, NotHTTP, NoTrustStore
 from monitoring.probes.guard import ForbiddenAddress
-from monitoring.probes.outcome import Failure, Reason, State
-from monitoring.probes.stopwatch import Stopwatch
+from monitoring.probes.outcome import Certificate, Failure, Reason, State
+from monitoring.probes.trace import Trace, shown
 
 log = structlog.get_logger(__name__)
 
 # X509_V_ERR_* of OpenSSL's <openssl/x509_vfy.h>.
-_EXPIRED: Final = frozenset({9, 10})
+_NOT_YET_VALID: Final = 9
+_EXPIRED: Final = 10
 _WRONG_NAME: Final = frozenset({62, 64})
+_CHAIN_PROBLEMS: Final = MappingProxyType(
+    {
+        18: "it is signed by itself",
+        19: "its chain ends in a certificate authority that this worker does not trust",
+        20: "this worker does not trust its issuer, or the server left out the certificates "
+        "between (incomplete chain)",
+        21: "the server left out the certificates between it and its authority (incomplete chain)",
+    }
+)
 
 _TIMEOUTS: Final = MappingProxyType(
     {
         "dns": (Reason.DNS_TIMEOUT, "no answer from DNS for {host}"),
         "connect": (Reason.CONNECT_TIMEOUT, "no connection to {peer}"),
-        "tls": (Reason.TLS_TIMEOUT, "no TLS session with {peer}"),
+        "tls": (Reason.TLS_TIMEOUT, "no answer to the TLS hello from {peer}"),
         "wait": (Reason.TIMEOUT, "connected to {peer}, but no answer"),
         "download": (Reason.TIMEOUT, "the answer from {peer} was not complete"),
     }
@@ -47,33 +57,19 @@ _NETWORK_ERRORS: Final = frozenset(
 _RESET_ERRORS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 
 
-class NoTrustStore(Exception):  # noqa: N818 - a fault of this worker, turned into an Outcome
-    """Certificates are to be verified, and this worker trusts none at all."""
-
-
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Where a check stood when it ended early.
 
     Attributes:
-        url: of the hop under way.
-        watch: with the phase under way and the address dialled last.
+        trace: of the hop under way.
         seconds: the whole time that the check was given.
+        now: the wall clock in UTC, to tell how long ago a certificate ended.
     """
 
-    url: httpx.URL
-    watch: Stopwatch
+    trace: Trace
     seconds: float
-
-    @property
-    def host(self) -> str:
-        """The host as it is sent; httpx's own ``host`` fails on names that IDNA 2008 has not."""
-        return self.url.raw_host.decode("ascii", "replace")
-
-    @property
-    def peer(self) -> str:
-        """The address dialled last, in words."""
-        return f"{self.watch.ip} port {self.watch.port}"
+    now: datetime
 
 
 def reason_of(error: Exception, scene: Scene, *, expired: bool) -> Failure:
@@ -90,15 +86,10 @@ def reason_of(error: Exception, scene: Scene, *, expired: bool) -> Failure:
     failure = _mapped(error, scene)
     if failure is not None:
         return failure
-    log.error("unmapped probe error", url=shown(scene.url), error=repr(error), exc_info=error)
+    log.error("unmapped probe error", url=shown(scene.trace.url), error=repr(error), exc_info=error)
     return Failure(
         State.INTERNAL, Reason.PROBE_ERROR, f"an error inside Sentinel: {type(error).__name__}"
     )
-
-
-def shown(url: httpx.URL) -> str:
-    """Return an address without user info and query, which may hold secrets."""
-    return str(url.copy_with(userinfo=b"", query=None, fragment=None))
 
 
 def most_telling(errors: list[OSError]) -> int:
@@ -117,15 +108,19 @@ def _weight(error: OSError) -> int:
     return 0 if error.errno in _NETWORK_ERRORS else 1
 
 
+def too_busy(words: str) -> Failure:
+    """Return the ending of a check that this worker had no time for."""
+    return Failure(State.INTERNAL, Reason.RESOURCE_LIMIT, f"the worker was too busy{words}")
+
+
 def _out_of_time(scene: Scene, limit: str) -> Failure:
-    if scene.watch.current is None:
-        return Failure(
-            State.INTERNAL,
-            Reason.RESOURCE_LIMIT,
-            f"the worker was too busy to do its part{limit}",
-        )
-    reason, words = _TIMEOUTS[scene.watch.current]
-    return Failure(State.DOWN, reason, words.format(host=scene.host, peer=scene.peer) + limit)
+    trace = scene.trace
+    if trace.watch.current is None:
+        return too_busy(f" to do its part{limit}")
+    reason, words = _TIMEOUTS[trace.watch.current]
+    if reason is Reason.TLS_TIMEOUT and trace.greeted:
+        words = "the TLS handshake with {peer} was not complete"
+    return Failure(State.DOWN, reason, words.format(host=trace.host, peer=trace.peer) + limit)
 
 
 def _mapped(error: BaseException, scene: Scene) -> Failure | None:  # noqa: PLR0911 - a table
@@ -138,9 +133,9 @@ def _mapped(error: BaseException, scene: Scene) -> Failure | None:  # noqa: PLR0
             return _out_of_resources("memory")
         case OSError(errno=code) if code in _RESOURCE_ERRORS:
             return _out_of_resources(str(error.strerror).lower())
-    if scene.watch.current == "dns":
+    if scene.trace.watch.current == "dns":
         return _unresolved(error, scene)
-    if scene.watch.current is not None:
+    if scene.trace.watch.current is not None:
         return _unanswered(error, scene)
     return None
 
@@ -161,21 +156,23 @@ def _unresolved(error: BaseException, scene: Scene) -> Failure | None:
                 return Failure(
                     State.INTERNAL,
                     Reason.NO_NETWORK,
-                    f"this worker has no network to look {scene.host} up",
+                    f"this worker has no network to look {scene.trace.host} up",
                 )
             words = str(error.strerror or "no answer").lower()
         case UnicodeError():  # the codec of getaddrinfo, on labels that DNS cannot hold
             words = "not a DNS name"
         case _:
             return None
-    return Failure(State.DOWN, Reason.DNS_ERROR, f"no address for {scene.host}: {words}")
+    return Failure(State.DOWN, Reason.DNS_ERROR, f"no address for {scene.trace.host}: {words}")
 
 
 def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: PLR0911 - a table
-    peer = scene.peer
+    peer = scene.trace.peer
     match error:
         case ssl.SSLCertVerificationError():
             return _certificate(error, scene)
+        case ssl.SSLEOFError():
+            return _hung_up(scene, "hung up before a complete answer")
         case ssl.SSLError():
             words = (error.reason or "broken").replace("_", " ").lower()
             return Failure(State.DOWN, Reason.TLS_ERROR, f"TLS with {peer} failed: {words}")
@@ -194,7 +191,7 @@ def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: 
             return _hung_up(scene, "reset the connection", at_connect=Reason.CLOSED)
         case OSError(errno=code) if code is not None:
             words = str(error.strerror).lower()
-            if scene.watch.current == "connect":
+            if scene.trace.watch.current == "connect":
                 words = f"no connection to {peer}: {words}"
                 return Failure(State.DOWN, Reason.CONNECT_ERROR, words)
             return _hung_up(scene, f"was lost before a complete answer ({words})")
@@ -208,19 +205,49 @@ def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: 
 
 def _hung_up(scene: Scene, words: str, *, at_connect: Reason = Reason.CONNECT_ERROR) -> Failure:
     reasons = {"connect": at_connect, "tls": Reason.TLS_ERROR}
-    reason = reasons.get(scene.watch.current or "", Reason.CLOSED)
-    return Failure(State.DOWN, reason, f"{scene.peer} {words}")
+    reason = reasons.get(scene.trace.watch.current or "", Reason.CLOSED)
+    return Failure(State.DOWN, reason, f"{scene.trace.peer} {words}")
 
 
 def _certificate(error: ssl.SSLCertVerificationError, scene: Scene) -> Failure:
     # A trust store in a folder is read when it is needed, and then cannot be opened.
     if vantage.out_of_descriptors():
         return _out_of_resources("too many open files")
-    if error.verify_code in _EXPIRED:
-        reason = Reason.TLS_EXPIRED
-    elif error.verify_code in _WRONG_NAME:
-        words = f"the certificate of {scene.peer} is not for {scene.host}"
+    shown_one = scene.trace.certificate
+    if error.verify_code == _EXPIRED:
+        return Failure(State.DOWN, Reason.TLS_EXPIRED, _expired(shown_one, scene))
+    if error.verify_code == _NOT_YET_VALID:
+        return Failure(State.DOWN, Reason.TLS_EXPIRED, _not_yet_valid(shown_one, scene))
+    if error.verify_code in _WRONG_NAME:
+        words = f"the certificate of {scene.trace.peer} is not for {scene.trace.host}"
+        if shown_one is not None and shown_one.subject:
+            words += f" but for {shown_one.subject}"
         return Failure(State.DOWN, Reason.TLS_HOSTNAME, words)
-    else:
-        reason = Reason.TLS_UNTRUSTED
-    return Failure(State.DOWN, reason, f"certificate of {scene.host}: {error.verify_message}")
+    words = f"certificate of {scene.trace.host}: {problem_of(error)}"
+    if shown_one is not None and shown_one.issuer:
+        words += f"; it was issued by {shown_one.issuer}"
+    return Failure(State.DOWN, Reason.TLS_UNTRUSTED, words)
+
+
+def problem_of(error: ssl.SSLCertVerificationError) -> str:
+    """Return what is wrong with a certificate or its chain, in words."""
+    return _CHAIN_PROBLEMS.get(error.verify_code, error.verify_message)
+
+
+def _expired(certificate: Certificate | None, scene: Scene) -> str:
+    if certificate is None or certificate.not_after > scene.now:
+        # Not this one, then, but one above it in the chain.
+        return f"a certificate of {scene.trace.host} or of its chain has expired"
+    days = _days((scene.now - certificate.not_after).days)
+    return f"certificate expired {certificate.not_after:%Y-%m-%d}, {days} ago"
+
+
+def _not_yet_valid(certificate: Certificate | None, scene: Scene) -> str:
+    if certificate is None or certificate.not_before <= scene.now:
+        return f"a certificate of {scene.trace.host} or of its chain is not yet valid"
+    days = _days((certificate.not_before - scene.now).days)
+    return f"certificate not yet valid: it begins {certificate.not_before:%Y-%m-%d}, in {days}"
+
+
+def _days(days: int) -> str:
+    return "less than a day" if days < 1 else "1 day" if days == 1 else f"{days} days"

@@ -7,30 +7,42 @@ HTTPX's Request and Response stay the interface, so it can be mounted in any Asy
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
-from monitoring.probes import dialling
+from monitoring.probes import dialling, tls
+from monitoring.probes.certificates import read_certificate
 from monitoring.probes.exchange import Exchange
 from monitoring.probes.guard import Guard
-from monitoring.probes.stopwatch import Stopwatch
+from monitoring.probes.http2 import Exchange2
+from monitoring.probes.outcome import IPVersion
+from monitoring.probes.trace import Trace
+from monitoring.probes.wire import Wire
+
+TRACE: Final = "sentinel_trace"
+"""The extension of a request under which a Trace may go along, to be filled."""
+
+_VERSIONS: Final = {"1.0": b"HTTP/1.0", "1.1": b"HTTP/1.1", "2": b"HTTP/2"}
 
 
-class _Body(httpx.AsyncByteStream):
+class Body(httpx.AsyncByteStream):
     """The answer's body as it arrives; closing it closes the connection."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange | Exchange2) -> None:
+        self.chunk = exchange.chunk
         self._exchange = exchange
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (part := await self._exchange.chunk()) is not None:
+        while (part := await self.chunk()) is not None:
             yield part
 
     async def aclose(self) -> None:
-        self._exchange.abort()
+        """Close the connection at once."""
+        self._exchange.close()
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
@@ -38,68 +50,99 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     Args:
         guard: which addresses may be dialled.
-        watch: filled with the phases and the address dialled.
         verify: whether certificates are verified.
+        http2: whether HTTP/2 is offered to a server that speaks TLS.
+        ip_version: which of a host's addresses may be dialled.
+        nameservers: whom to ask for them; empty: the system's name servers.
 
-    Raises what the socket, ssl and ``monitoring.probes.exchange`` raise, unmapped: the one
+    A request's extension ``sentinel_trace`` may hold a ``Trace``, which is filled as the
+    request goes. HTTPX's time-outs, which are per operation, are not looked at: the caller
+    sets one deadline around it all (``asyncio.timeout``).
+
+    Raises what the socket, ssl and ``monitoring.probes.faults`` raise, unmapped: the one
     map to reasons is in ``monitoring.probes.reasons``.
     """
 
-    def __init__(self, *, guard: Guard, watch: Stopwatch, verify: bool) -> None:
+    def __init__(
+        self,
+        *,
+        guard: Guard,
+        verify: bool = True,
+        http2: bool = False,
+        ip_version: IPVersion = IPVersion.BOTH,
+        nameservers: tuple[str, ...] = (),
+    ) -> None:
         self._guard = guard
-        self._watch = watch
         self._verify = verify
+        self._http2 = http2
+        self._ip_version = ip_version
+        self._nameservers = nameservers
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request on a connection of its own."""
         url = request.url
-        host = url.raw_host.decode("ascii")
-        port = url.port or (443 if url.scheme == "https" else 80)
-        body = await request.aread()
+        trace = request.extensions.get(TRACE) or Trace(request.method, url)
+        secure = url.scheme == "https"
+        port = url.port or (443 if secure else 80)
+        # What httpx would do with a whole body, without its ceremony.
+        packed = request.stream
+        body = b"".join(packed) if isinstance(packed, httpx.ByteStream) else await request.aread()
         # Before anything is dialled: without it there is nothing to be learnt from the target.
-        context = dialling.ssl_context(verify=self._verify) if url.scheme == "https" else None
-        addresses = await self._resolve(host, port)
-        self._guard.judge_all(addresses, port)
-        watch = self._watch
-        made: list[Exchange] = []
-
-        def make() -> Exchange:
-            made.append(Exchange(watch, bodiless=request.method == "HEAD"))
-            return made[-1]
-
+        context = tls.ssl_context(verify=self._verify, http2=self._http2) if secure else None
+        trace.addresses = await self._resolve(trace)
+        for address in trace.addresses:
+            self._guard.judge(address, port)
+        wire = await dialling.dial(trace.addresses, port, trace)
         try:
-            exchange = await dialling.dial(addresses, port, make, watch)
-            if context is not None:
-                await dialling.secure(exchange, host, context, watch)
-            exchange.send(_bytes_of(request, body))
+            exchange: Exchange | Exchange2
+            bodiless = request.method == "HEAD"
+            if context is None:
+                exchange = Exchange(wire, trace.watch, bodiless=bodiless)
+            else:
+                session = await _secured(wire, context, trace)
+                kind = Exchange2 if session.protocol == "h2" else Exchange
+                exchange = kind(session, trace.watch, bodiless=bodiless)
+            await exchange.ask(request, body)
             await exchange.head()
         except BaseException:
-            for each in made:
-                each.abort()
+            wire.close()
             raise
+        trace.status_code = exchange.status
+        trace.http_version = exchange.http_version
         return httpx.Response(
-            exchange.status, headers=exchange.headers, stream=_Body(exchange), request=request
+            exchange.status,
+            headers=exchange.headers,
+            stream=Body(exchange),
+            request=request,
+            extensions={"http_version": _VERSIONS.get(exchange.http_version, b"")},
         )
 
-    async def _resolve(self, host: str, port: int) -> list[str]:
-        """Return a host's addresses, each once, in the resolver's order."""
+    async def _resolve(self, trace: Trace) -> tuple[str, ...]:
         try:
-            return [str(ip_address(host))]
+            return (str(ip_address(trace.host.strip("[]"))),)
         except ValueError:
             pass
-        # In the loop's executor, not in the loop's own threads: uvloop's are four, of which
-        # two may resolve at a time, so two names without an answer would hold up all others.
-        answers = await asyncio.get_running_loop().run_in_executor(None, self._look_up, host, port)
-        self._watch.leave()
-        return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+        host = trace.host
 
-    def _look_up(self, host: str, port: int) -> list[Any]:
-        # Entered here, in the thread: the wait for one is ours and not the name server's.
-        self._watch.enter("dns")
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        def look_up() -> list[Any]:
+            trace.watch.enter("dns")
+            return socket.getaddrinfo(host, 1, type=socket.SOCK_STREAM)
+
+        answers = await asyncio.get_running_loop().run_in_executor(None, look_up)
+        trace.watch.leave()
+        return tuple(dict.fromkeys(str(a[4][0]) for a in answers))
 
 
-def _bytes_of(request: httpx.Request, body: bytes) -> bytes:
-    head = [b"%s %s HTTP/1.1\r\n" % (request.method.encode("ascii"), request.url.raw_path)]
-    head += [b"%s: %s\r\n" % header for header in request.headers.raw]
-    return b"".join((*head, b"\r\n", body))
+async def _secured(wire: Wire, context: ssl.SSLContext, trace: Trace) -> tls.Session:
+    """Return a session of TLS on a connection."""
+    session = tls.Session(wire, trace.host, context)
+    trace.watch.enter("tls")
+    try:
+        await session.handshake(trace.watch)
+    finally:
+        trace.greeted = session.heard
+    trace.watch.leave()
+    trace.tls_version = session.version
+    if (der := session.certificate) is not None:
+        trace.certificate = read_certificate(der)
+    return session

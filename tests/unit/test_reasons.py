@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import ssl
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -11,17 +12,22 @@ import pytest
 from structlog.testing import capture_logs
 
 from monitoring.probes import reasons, vantage
-from monitoring.probes.exchange import HungUp, NotHTTP
+from monitoring.probes.faults import HungUp, NotHTTP
 from monitoring.probes.guard import ForbiddenAddress
 from monitoring.probes.outcome import REASONS, Failure, Reason, State
-from monitoring.probes.reasons import Scene, reason_of, shown
-from monitoring.probes.stopwatch import Phase, Stopwatch
+from monitoring.probes.reasons import Scene, reason_of
+from monitoring.probes.stopwatch import Phase
+from monitoring.probes.trace import Trace, shown
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def scene(phase: Phase | None) -> Scene:
     """Return the scene of a check in a phase."""
-    url = httpx.URL("https://example.org/path?token=hunter2")
-    return Scene(url, Stopwatch(current=phase, ip="192.0.2.7", port=443), 10.0)
+    trace = Trace("GET", httpx.URL("https://example.org/path?token=hunter2"))
+    trace.ip, trace.port = "192.0.2.7", 443
+    trace.watch.current = phase
+    return Scene(trace, 10.0, NOW)
 
 
 def os_error(number: int) -> OSError:
@@ -43,7 +49,7 @@ def ending(error: Exception, phase: Phase | None) -> tuple[State, Reason]:
     [
         ("dns", State.DOWN, Reason.DNS_TIMEOUT, "no answer from DNS for example.org"),
         ("connect", State.DOWN, Reason.CONNECT_TIMEOUT, "no connection to 192.0.2.7 port 443"),
-        ("tls", State.DOWN, Reason.TLS_TIMEOUT, "no TLS session with 192.0.2.7 port 443"),
+        ("tls", State.DOWN, Reason.TLS_TIMEOUT, "no answer to the TLS hello from 192.0.2.7"),
         ("wait", State.DOWN, Reason.TIMEOUT, "connected to 192.0.2.7 port 443, but no answer"),
         ("download", State.DOWN, Reason.TIMEOUT, "the answer from 192.0.2.7 port 443 was not"),
         (None, State.INTERNAL, Reason.RESOURCE_LIMIT, "the worker was too busy"),

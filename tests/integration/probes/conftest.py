@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trustme
 
-from monitoring.probes.dialling import ssl_context
+from monitoring.probes.tls import ssl_context
 from tests.integration.probes.serving import Host, Server
 
 Serve = Callable[..., Server]

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from monitoring.probes import dialling
-from monitoring.probes.exchange import Exchange
+from monitoring.probes import dialling, tls
 from monitoring.probes.outcome import Reason, State
+from monitoring.probes.wire import Wire
 from tests.integration.probes.checking import check, down, ending, internal
 from tests.integration.probes.conftest import Names, Serve
 from tests.integration.probes.serving import Server, answer, replies
@@ -87,10 +87,10 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Return a table of the errors with which connections to an address fail."""
     errors: dict[str, int] = {}
 
-    async def attempt(address: str, *_: Any) -> Exchange:
+    async def attempt(address: str, *_: Any) -> Wire:
         raise OSError(errors[address], os.strerror(errors[address]))
 
-    monkeypatch.setattr(dialling, "_attempt", attempt)
+    monkeypatch.setattr(dialling, "connect", attempt)
     return errors
 
 
@@ -175,7 +175,7 @@ def test_a_defect_of_ours_is_ours_and_logged(
         except OSError:
             raise error  # noqa: B904 - its context is what is tested
 
-    monkeypatch.setattr(dialling, "ssl_context", fails)
+    monkeypatch.setattr(tls, "ssl_context", fails)
     url = server.url("/?token=hunter2").replace("http:", "https:")
 
     with capture_logs() as logs:

@@ -1,0 +1,196 @@
+"""One request and its answer in HTTP/2, as h2 reads it: one connection, one stream."""
+
+from collections import deque
+from typing import Final
+
+import httpx
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    InformationalResponseReceived,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+)
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes
+
+from monitoring.probes.exchange import MAX_HEAD_BYTES, MAX_HEADERS, Stream
+from monitoring.probes.faults import HungUp, NotHTTP
+from monitoring.probes.stopwatch import Stopwatch
+
+_CONFIG: Final = H2Configuration(client_side=True, header_encoding=False)
+_OF_THE_CONNECTION: Final = frozenset(
+    {b"connection", b"host", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding",
+     b"upgrade"}
+)  # fmt: skip
+"""Headers that HTTP/2 has no place for (RFC 9113, 8.2.2), or another one."""
+
+_CONTROL_BYTES: Final = 4 * MAX_HEAD_BYTES
+"""How much that is no body may come: settings, pings and their like without end."""
+
+_CONTROL_PER_BYTE: Final = 16
+_SETTINGS: Final = b"\x04"
+"""The type of the frame that a server begins with."""
+
+
+class Exchange2:
+    """The client's side of one request and answer; the same words as ``Exchange``.
+
+    Args:
+        stream: the connection, on which HTTP/2 was agreed; nothing else reads from it.
+        watch: told when the request is sent, the answer's first frame comes, and its last.
+        bodiless: not needed here: every answer says itself where it ends.
+    """
+
+    http_version = "2"
+
+    def __init__(self, stream: Stream, watch: Stopwatch, *, bodiless: bool) -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._stream = stream
+        self._watch = watch
+        self._h2 = H2Connection(_CONFIG)
+        self._h2.local_settings.update(
+            {
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEAD_BYTES,
+                SettingCodes.INITIAL_WINDOW_SIZE: 2**20,
+            }
+        )
+        self._id = 0
+        self._received = 0
+        self._body_bytes = 0
+        self._head_done = False
+        self._complete = False
+        self._chunks: deque[bytes] = deque()
+
+    async def ask(self, request: httpx.Request, body: bytes) -> None:
+        """Send the whole request; ``wait`` begins.
+
+        Raises:
+            HungUp, NotHTTP, OSError: there is no connection any more.
+        """
+        h2 = self._h2
+        h2.initiate_connection()
+        self._id = h2.get_next_available_stream_id()
+        h2.send_headers(self._id, _headers_of(request), end_stream=not body)
+        self._watch.enter("wait")
+        left = memoryview(body)
+        while left and not self._complete:
+            room = min(h2.local_flow_control_window(self._id), h2.max_outbound_frame_size)
+            if room <= 0:
+                await self._more()
+                continue
+            part, left = left[:room], left[room:]
+            h2.send_data(self._id, bytes(part), end_stream=not left)
+        await self._flush()
+
+    async def head(self) -> None:
+        """Wait until ``status`` and ``headers`` are there.
+
+        Raises:
+            HungUp, NotHTTP, OSError: the connection ended without them.
+        """
+        while not self._head_done:
+            await self._more()
+
+    async def chunk(self) -> bytes | None:
+        """Return the next part of the body, None after its end.
+
+        Raises:
+            HungUp, NotHTTP, OSError: the connection ended before the body did.
+        """
+        while not self._chunks:
+            if self._complete:
+                return None
+            await self._more()
+        return self._chunks.popleft()
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        self._stream.close()
+
+    async def _flush(self) -> None:
+        if data := self._h2.data_to_send():
+            await self._stream.send(data)
+
+    async def _more(self) -> None:
+        await self._flush()
+        data = await self._stream.receive()
+        if not data:
+            raise HungUp
+        if not self._received and data[3:4] not in (b"", _SETTINGS):
+            # h2 would wait for all of what it takes for a frame (RFC 9113, 3.4).
+            raise NotHTTP("broken HTTP/2: it does not begin with the server's settings")
+        self._received += len(data)
+        try:
+            for event in self._h2.receive_data(data):
+                self._take(event)
+        except ProtocolError as error:
+            raise NotHTTP(f"broken HTTP/2: {_words(error)}") from None
+        if self._received > _CONTROL_BYTES + _CONTROL_PER_BYTE * self._body_bytes:
+            raise NotHTTP(f"more than {_CONTROL_BYTES} bytes of HTTP/2 beside the body")
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case InformationalResponseReceived():
+                self._first_frame()
+            case ResponseReceived(headers=headers) if headers is not None:
+                self._first_frame()
+                self._take_head([(bytes(name), bytes(value)) for name, value in headers])
+            case DataReceived(data=data, flow_controlled_length=size) if data is not None:
+                self._body_bytes += len(data)
+                self._chunks.append(bytes(data))
+                if size:
+                    self._h2.acknowledge_received_data(size, self._id)
+            case StreamEnded():
+                self._complete = True
+                self._watch.leave(self._stream.arrived)
+            case StreamReset(error_code=code) if not self._complete:
+                raise NotHTTP(f"the stream was reset ({_code(code)})")
+            case ConnectionTerminated(error_code=code, last_stream_id=last) if (
+                not self._complete and (code != ErrorCodes.NO_ERROR or (last or 0) < self._id)
+            ):
+                raise NotHTTP(f"the connection was ended (GOAWAY, {_code(code)})")
+
+    def _first_frame(self) -> None:
+        if self._watch.current == "wait":
+            self._watch.enter("download", self._stream.arrived)
+
+    def _take_head(self, headers: list[tuple[bytes, bytes]]) -> None:
+        if len(headers) > MAX_HEADERS:
+            raise NotHTTP(f"more than {MAX_HEADERS} headers")
+        status = dict(headers).get(b":status", b"")
+        if not status.isdigit():
+            raise NotHTTP("an answer without a status")
+        self.status = int(status)
+        self.headers = [header for header in headers if not header[0].startswith(b":")]
+        self._head_done = True
+
+
+def _headers_of(request: httpx.Request) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b":method", request.method.encode("ascii")),
+        (b":authority", request.headers.get("host", "").encode("ascii") or request.url.netloc),
+        (b":scheme", request.url.scheme.encode("ascii")),
+        (b":path", request.url.raw_path),
+    ]
+    for name, value in request.headers.raw:
+        lowered = name.lower()
+        if lowered not in _OF_THE_CONNECTION:
+            headers.append((lowered, value))
+    return headers
+
+
+def _code(code: ErrorCodes | int | None) -> str:
+    return code.name if isinstance(code, ErrorCodes) else f"code {code}"
+
+
+def _words(error: ProtocolError) -> str:
+    """Return what was wrong; some of h2's errors only say it by their class."""
+    return (str(error) or type(error).__name__)[:120]

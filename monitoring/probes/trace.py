@@ -1,0 +1,66 @@
+"""What one request leaves behind while it runs: how far it came, and where to."""
+
+import httpx
+
+from monitoring.probes.outcome import Certificate, Hop
+from monitoring.probes.stopwatch import Stopwatch
+
+
+class Trace:
+    """The record of one hop, filled as it goes; whatever ends it, it says where it stood."""
+
+    __slots__ = (
+        "addresses", "body_bytes", "certificate", "greeted", "http_version", "ip", "method", "port",
+        "status_code", "tls_version", "url", "watch",
+    )  # fmt: skip
+
+    def __init__(self, method: str, url: httpx.URL) -> None:
+        self.method = method
+        self.url = url
+        self.watch = Stopwatch()
+        self.addresses: tuple[str, ...] = ()
+        self.ip: str | None = None
+        self.port: int | None = None
+        self.greeted = False
+        """Whether the server has answered the hello of TLS with anything."""
+        self.tls_version: str | None = None
+        self.certificate: Certificate | None = None
+        self.status_code: int | None = None
+        self.http_version: str | None = None
+        self.body_bytes: int | None = None
+
+    @property
+    def host(self) -> str:
+        """The host as it is sent; httpx's own ``host`` fails on names that IDNA 2008 has not."""
+        return self.url.raw_host.decode("ascii", "replace")
+
+    @property
+    def peer(self) -> str:
+        """The address dialled last, in words."""
+        return f"{self.ip} port {self.port}"
+
+    def count_body(self, size: int) -> None:
+        """Note how many bytes of the body have come."""
+        self.body_bytes = size
+
+    def hop(self) -> Hop:
+        """Return what is told of it."""
+        return Hop(
+            url=shown(self.url),
+            method=self.method,
+            status_code=self.status_code,
+            http_version=self.http_version,
+            addresses=self.addresses,
+            ip=self.ip,
+            port=self.port,
+            tls_version=self.tls_version,
+            certificate=self.certificate,
+            phases=self.watch.phases(),
+            bytes=self.body_bytes,
+        )
+
+
+def shown(url: httpx.URL) -> str:
+    """Return an address without user info, query and fragment, which may hold secrets."""
+    path = url.raw_path.partition(b"?")[0]
+    return f"{url.scheme}://{(url.netloc + path).decode('ascii')}"
