@@ -22,6 +22,7 @@ from monitoring import dispatch, probes, retention, settling
 from monitoring.checking import Checker
 from monitoring.claiming import claim, hand_back
 from monitoring.dispatch import Hint
+from monitoring.own_addresses import OwnAddresses
 from monitoring.queues import probe_queue, queue
 
 log = structlog.get_logger(__name__)
@@ -48,6 +49,9 @@ def _outage_in_one_line(task: Callable[_P, None]) -> Callable[_P, None]:
     return wrapped
 
 
+_own_addresses: Final = OwnAddresses(
+    settings.SENTINEL_ALLOWED_TARGETS, settings.SENTINEL_OWN_ADDRESSES
+)
 _checker: Checker | None = None
 _checker_lock = threading.Lock()
 
@@ -77,9 +81,9 @@ def check(*, batch_id: int) -> None:
     checker().run(
         lambda: claim(
             batch_id,
+            guard=_own_addresses.guard(),  # first: it may wait, and the clock is to be of now
             now=database_now(),
             running_limit=_RUNNING_LIMIT,
-            guard=settings.SENTINEL_GUARD,
         )
     )
 

@@ -17,7 +17,13 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from redis import Redis
 
-from monitoring.probes.guard import AllowedTarget, parse_allowed_targets
+from monitoring.probes.guard import (
+    AllowedTarget,
+    Listener,
+    OwnAddress,
+    parse_allowed_targets,
+    parse_refused_targets,
+)
 
 API_KEY_FORM: Final = re.compile(r"[!-~]{32,200}")
 
@@ -64,6 +70,10 @@ def _api_key(value: str) -> str:
 
 def _allowed(value: Any) -> Any:
     return parse_allowed_targets(value) if isinstance(value, str) else value
+
+
+def _refused(value: Any) -> Any:
+    return parse_refused_targets(value) if isinstance(value, str) else value
 
 
 def _flag(value: Any) -> Any:
@@ -116,6 +126,9 @@ class Environment(BaseSettings):
     SENTINEL_LOCATION: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")] = "local"
     SENTINEL_ALLOWED_TARGETS: Annotated[
         tuple[AllowedTarget, ...], BeforeValidator(_allowed), Field(validate_default=False)
+    ] = ()
+    SENTINEL_REFUSED_TARGETS: Annotated[
+        tuple[OwnAddress | Listener, ...], BeforeValidator(_refused), Field(validate_default=False)
     ] = ()
     SENTINEL_WORKER_PROCESSES: Annotated[Number, Field(ge=1, le=256)] | None = None
     SENTINEL_RAW_RETENTION_DAYS: Annotated[Number, Field(ge=2, le=3650)] = 30

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
-from monitoring.probes.guard import Guard
 from monitoring.queues import probe_queue, queue
 from sentinel import embedded
 from sentinel.environment import read_environment, secret_from
+from sentinel.listeners import listeners
 from sentinel.logs import logging_config
 
 ENVIRONMENT: Final = read_environment()
@@ -92,7 +92,12 @@ DATABASES = {"default": _database(DATABASE_URL)}
 SENTINEL_LOCATION = ENVIRONMENT.SENTINEL_LOCATION
 SENTINEL_DOCS = ENVIRONMENT.SENTINEL_DOCS
 SENTINEL_RAW_RETENTION_DAYS = ENVIRONMENT.SENTINEL_RAW_RETENTION_DAYS
-SENTINEL_GUARD: Final = Guard(ENVIRONMENT.SENTINEL_ALLOWED_TARGETS)
+# What may be checked beside public addresses, and what may not unless it is named exactly.
+SENTINEL_ALLOWED_TARGETS: Final = ENVIRONMENT.SENTINEL_ALLOWED_TARGETS
+SENTINEL_OWN_ADDRESSES: Final = (
+    *listeners(ENVIRONMENT, database_url=DATABASE_URL, redis_url=REDIS_URL),
+    *ENVIRONMENT.SENTINEL_REFUSED_TARGETS,
+)
 
 # --- Limits, in seconds, in the order that `monitoring.checks` verifies at every start ----
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitoring.probes.guard import parse_allowed_targets
+from monitoring.probes.guard import parse_allowed_targets, parse_refused_targets
 from sentinel.environment import Environment, read_environment
 
 Patch = pytest.MonkeyPatch
@@ -46,6 +46,7 @@ def test_nothing_needs_to_be_set() -> None:
         "SENTINEL_DATA_DIR": Path(".sentinel"),
         "SENTINEL_LOCATION": "local",
         "SENTINEL_ALLOWED_TARGETS": (),
+        "SENTINEL_REFUSED_TARGETS": (),
         "SENTINEL_WORKER_PROCESSES": None,
         "SENTINEL_RAW_RETENTION_DAYS": 30,
         "SENTINEL_ALLOWED_HOSTS": ("*",),
@@ -88,6 +89,11 @@ def test_empty_is_unset(monkeypatch: Patch, name: str) -> None:
             "SENTINEL_ALLOWED_TARGETS",
             "10.0.0.0/8:443, ::1",
             parse_allowed_targets("10.0.0.0/8:443,::1"),
+        ),
+        (
+            "SENTINEL_REFUSED_TARGETS",
+            "10.0.0.0/8:443, api:8000, ::1,",
+            parse_refused_targets("10.0.0.0/8:443,api:8000,::1"),
         ),
         ("SENTINEL_WORKER_PROCESSES", "256", 256),
         ("SENTINEL_RAW_RETENTION_DAYS", "2", 2),
@@ -138,6 +144,9 @@ def test_a_value_is_read_from_its_variable_or_its_file(
         ("SENTINEL_LOCATION", "a\n", "lower-case letters"),
         ("SENTINEL_ALLOWED_TARGETS", "10.0.0.1/8", "write 10.0.0.0/8"),
         ("SENTINEL_ALLOWED_TARGETS", "localhost", "write 10.0.0.0/8"),
+        ("SENTINEL_REFUSED_TARGETS", "10.0.0.1/8", "write 10.0.0.0/8"),
+        ("SENTINEL_REFUSED_TARGETS", "api", "or api:8000"),
+        ("SENTINEL_REFUSED_TARGETS", "api:0", "a port is a number from 1 to 65535"),
         ("SENTINEL_WORKER_PROCESSES", "0", "from 1 to 256"),
         ("SENTINEL_WORKER_PROCESSES", "many", "from 1 to 256"),
         ("SENTINEL_RAW_RETENTION_DAYS", "1", "from 2 to 3650"),
