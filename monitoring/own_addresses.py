@@ -163,7 +163,7 @@ def _addresses(listener: Listener, addresses: Sequence[Address]) -> tuple[OwnAdd
 
 
 def _unknown(listener: Listener) -> tuple[OwnAddress, ...]:
-    words = f"perhaps {listener.words}: the name {listener.host} has not been looked up yet"
+    words = f"perhaps {listener.words} ({listener.host} has not been looked up yet)"
     return tuple(
         OwnAddress(ip_network(everywhere), listener.port, words)
         for everywhere in ("0.0.0.0/0", "::/0")
