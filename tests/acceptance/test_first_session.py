@@ -90,6 +90,19 @@ def test_an_address_that_was_not_allowed_is_never_dialled(
     assert result["connect_us"] is None
 
 
+def test_our_own_services_are_not_checked_by_accident(cluster: Cluster) -> None:
+    # The cluster may reach all of 127.0.0.0/8, but these must be named one by one.
+    for port, words in (
+        (cluster.port, "Sentinel's own API"),
+        (cluster.flower_port, "Sentinel's own Flower"),
+    ):
+        domain_id = cluster.register(f"http://127.0.0.1:{port}/livez", enabled=False)
+        result = cluster.run_result(cluster.check(domain_id))
+        assert (result["state"], result["reason"]) == ("internal", "forbidden_address")
+        assert words in result["detail"]
+        assert f"must name 127.0.0.1/32:{port} to allow it" in result["detail"]
+
+
 def test_the_ledger_adds_up(cluster: Cluster, target: MisbehavingServer) -> None:
     cluster.register(f"{target.url}/ledger", interval=5)
     since = datetime.now(UTC).isoformat()
