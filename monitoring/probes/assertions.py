@@ -1,14 +1,26 @@
-"""What must hold of an answer beside its status: stored as data, judged by the worker."""
+"""What must hold of an answer beside its status: stored as data, judged by the worker.
 
+``judging`` judges; here are the values it takes.
+"""
+
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal, get_args
 
-Kind = Literal["status", "header", "body", "json", "response_time", "certificate_days", "body_size"]
+from domains.expected_status import parse_expected_status
+from domains.expressions import compile_path, compile_pattern
+
+Kind = Literal[
+    "status", "header", "body", "json", "response_time_ms", "certificate_days", "body_bytes"
+]
 Operator = Literal[
-    "in", "equals", "contains", "not_contains", "matches", "exists", "below", "above", "at_least",
-    "at_most",
+    "in", "equals", "not_equals", "contains", "not_contains", "matches", "not_matches", "exists",
+    "below", "at_most", "above", "at_least",
 ]  # fmt: skip
+Severity = Literal["down", "degraded"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,15 +31,16 @@ class Assertion:
         kind: what is looked at.
         subject: the header's name or the JSON path; empty for the others.
         operator: how it is compared.
-        expected: with what; its type follows from ``kind`` and ``operator``.
+        expected: with what: inclusive (low, high) ranges for ``status``, a JSON value for
+            ``json``, a text for ``header`` and ``body``, else a whole number.
         severity: what the check ends as where it does not hold.
     """
 
     kind: Kind
     operator: Operator
-    severity: Literal["down", "degraded"] = "down"
+    severity: Severity = "down"
     subject: str = ""
-    expected: object = None
+    expected: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +54,7 @@ class Answer:
             asked for it, or where it could not be unpacked.
         body_bytes: its size as it came, in bytes.
         total_us: the time of the whole check, in microseconds.
+        now: the instant of the check, with its time zone.
         not_after: when the certificate of the first hop ends; None without TLS.
         encoding_problem: why the body could not be unpacked, or None.
     """
@@ -50,13 +64,52 @@ class Answer:
     body: bytes | None
     body_bytes: int
     total_us: int
+    now: datetime
     not_after: datetime | None = None
     encoding_problem: str | None = None
 
+    def header(self, name: str) -> bytes | None:
+        """Return a header's value, several joined as one list (RFC 9110, 5.3), or None."""
+        wanted = name.lower().encode()
+        found = [value.strip(b" \t") for key, value in self.headers if key.lower() == wanted]
+        return b", ".join(found) if found else None
 
-def needs_body(assertions: object) -> bool:
-    return bool(assertions)
+
+@lru_cache(maxsize=1024)
+def read_assertions(stored: str) -> tuple[Assertion, ...]:
+    """Return the judged form of stored assertions, made and compiled once per text.
+
+    Args:
+        stored: what ``domains.assertions.stored_form`` gave.
+
+    Raises:
+        ValueError: it is not that, which is a fault of ours.
+    """
+    try:
+        return tuple(_read(item) for item in json.loads(stored))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"stored assertions cannot be read: {error!r}") from error
 
 
-def judge(assertions: object, answer: Answer) -> None:
-    return None
+def _read(item: dict[str, Any]) -> Assertion:
+    kind, operator, expected = item["type"], item["operator"], item["value"]
+    if kind not in get_args(Kind):
+        raise ValueError(f"stored assertions cannot be read: there is no kind {kind!r}")
+    if kind == "status":
+        expected = parse_expected_status(expected)
+    elif kind == "json":
+        compile_path(item["path"])
+    elif operator in ("matches", "not_matches"):
+        compile_pattern(expected)
+    return Assertion(
+        kind=kind,
+        operator=operator,
+        severity=item["severity"],
+        subject=item.get("name") or item.get("path") or "",
+        expected=expected,
+    )
+
+
+def needs_body(assertions: Sequence[Assertion]) -> bool:
+    """Return whether the body is to be kept for the judgement."""
+    return any(each.kind in ("body", "json") for each in assertions)
