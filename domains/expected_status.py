@@ -1,6 +1,7 @@
 """The text form of accepted status codes, such as ``200-299,401``."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _RANGE: Final = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
@@ -8,6 +9,7 @@ _RANGE: Final = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 CURE: Final = "write codes and ranges from 100 to 599 separated by commas, such as 200-299,401"
 
 
+@lru_cache(maxsize=1024)  # a worker reads the same few texts for every check
 def parse_expected_status(text: str) -> tuple[tuple[int, int], ...]:
     """Return inclusive (low, high) ranges in the order written.
 

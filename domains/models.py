@@ -8,12 +8,16 @@ from django.db import models
 from django.db.models.functions import Mod, Now
 from django.db.models.lookups import Exact
 
+from domains.request import BODILESS_METHODS, MASK
+
 METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 MIN_INTERVAL: Final = 5
 MAX_INTERVAL: Final = 86_400
 INTERVAL_STEP: Final = 5
 MIN_TIMEOUT: Final = 1
 MAX_TIMEOUT: Final = 60
+MIN_DEGRADED_AFTER: Final = 0.001
+IP_VERSIONS: Final = ("both", "ipv4", "ipv6")
 
 
 def default_locations() -> list[str]:
@@ -26,6 +30,10 @@ class Domain(models.Model):
 
     ``interval`` and ``timeout`` are seconds. ``scheduled_since`` is the instant from which
     the present schedule holds: slots before it are not due.
+
+    What is named ``sealed_…`` is encrypted (``domains.secrets``): ``sealed_headers`` a list
+    of [name, sealed value], ``sealed_credential`` the password or token of ``auth_type``.
+    The properties show them as people may see them, with a mask in place of each secret.
     """
 
     name = models.CharField(max_length=200)
@@ -36,6 +44,17 @@ class Domain(models.Model):
     expected_status = models.CharField(max_length=200, default="200-299")
     follow_redirects = models.BooleanField(default=True)
     verify_tls = models.BooleanField(default=True)
+    # Defaults in the database too: an API of the version before goes on while this one starts.
+    http2 = models.BooleanField(default=False, db_default=False)
+    ip_version = models.CharField(max_length=4, default="both", db_default="both")
+    sealed_headers = models.JSONField(default=list, db_default=[])
+    sealed_body = models.TextField(null=True)  # noqa: DJ001 - null is "none", as in the API
+    body_is_json = models.BooleanField(default=False, db_default=False)
+    auth_type = models.CharField(max_length=6, null=True)  # noqa: DJ001 - null is "none"
+    auth_username = models.CharField(max_length=200, null=True)  # noqa: DJ001 - a bearer has none
+    sealed_credential = models.TextField(null=True)  # noqa: DJ001 - null is "none"
+    degraded_after_us = models.PositiveIntegerField(null=True)
+    assertions = models.JSONField(default=list, db_default=[])
     locations = ArrayField(models.CharField(max_length=32), default=default_locations)
     tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
     enabled = models.BooleanField(default=True)
@@ -72,10 +91,70 @@ class Domain(models.Model):
                 name="domain_locations_not_empty",
                 condition=models.Q(locations__len__gte=1),
             ),
+            models.CheckConstraint(
+                name="domain_ip_version_known", condition=models.Q(ip_version__in=IP_VERSIONS)
+            ),
+            models.CheckConstraint(
+                name="domain_body_fits_method",
+                condition=models.Q(sealed_body=None) | ~models.Q(method__in=BODILESS_METHODS),
+            ),
+            models.CheckConstraint(
+                name="domain_body_is_json_of_a_body",
+                condition=models.Q(sealed_body__isnull=False) | models.Q(body_is_json=False),
+            ),
+            models.CheckConstraint(
+                name="domain_auth_whole",
+                # A check constraint passes on NULL, so "not null" has to be said.
+                condition=models.Q(auth_type=None, auth_username=None, sealed_credential=None)
+                | models.Q(
+                    auth_type__isnull=False,
+                    auth_type="basic",
+                    auth_username__isnull=False,
+                    sealed_credential__isnull=False,
+                )
+                | models.Q(
+                    auth_type__isnull=False,
+                    auth_type="bearer",
+                    auth_username=None,
+                    sealed_credential__isnull=False,
+                ),
+            ),
+            models.CheckConstraint(
+                name="domain_degraded_after_range",
+                condition=models.Q(
+                    degraded_after_us__gte=1000,
+                    degraded_after_us__lt=models.F("timeout") * models.Value(1_000_000),
+                ),
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.name} <{self.url}>"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The names of the header fields that are sent, each with the mask."""
+        return {name: MASK for name, _ in self.sealed_headers}
+
+    @property
+    def body(self) -> str | None:
+        """The mask, where a body is sent."""
+        return None if self.sealed_body is None else MASK
+
+    @property
+    def auth(self) -> dict[str, str] | None:
+        """How the request is authenticated, the secret masked."""
+        match self.auth_type:
+            case "basic":
+                return {"type": "basic", "username": self.auth_username or "", "password": MASK}
+            case "bearer":
+                return {"type": "bearer", "token": MASK}
+        return None
+
+    @property
+    def degraded_after(self) -> float | None:
+        """Seconds past which up is degraded."""
+        return None if self.degraded_after_us is None else self.degraded_after_us / 1_000_000
 
 
 class PastSchedule(models.Model):

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StringConstra
 
 from domains import models
 from domains.expected_status import normalise_expected_status
+from domains.request import MASK
+from domains.request_schemas import Assertions, Auth, Body, DegradedAfter, Headers, Http2, IPVersion
 from domains.weburl import MAX_URL_CHARS, normalise_url
 
 # Controls, line separators, and what turns the direction of the text around it.
@@ -144,15 +146,35 @@ class DomainIn(Schema):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"name": "Example", "url": "https://example.org/"}]},
+        hide_input_in_errors=True,
+        json_schema_extra={
+            "examples": [
+                {"name": "Example", "url": "https://example.org/"},
+                {
+                    "name": "Orders",
+                    "url": "https://api.example.org/orders",
+                    "method": "POST",
+                    "headers": {"X-Api-Key": "3Ks9bTqWm2"},
+                    "body": {"dry_run": True},
+                    "degraded_after": 0.5,
+                },
+            ]
+        },
     )
 
     name: Name
     url: Url
     method: Method = "GET"
+    headers: Headers = Field(default_factory=dict)
+    body: Body = None
+    auth: Auth = None
+    http2: Http2 = False
+    ip_version: IPVersion = "both"
     interval: Interval = 60
     timeout: Timeout = 10
     expected_status: ExpectedStatus = "200-299"
+    degraded_after: DegradedAfter = None
+    assertions: Assertions = Field(default_factory=list)
     follow_redirects: Flag = True
     verify_tls: Flag = True
     locations: Locations = Field(default_factory=models.default_locations)
@@ -170,17 +192,23 @@ class DomainPatch(Schema):
     """The fields to change; what is left out stays."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra=_as_a_patch,
+        extra="forbid", hide_input_in_errors=True, json_schema_extra=_as_a_patch
     )
 
     # The defaults are never used (only fields that were sent are), and null is refused.
     name: Name = Field(default="")
     url: Url = Field(default="")
     method: Method = Field(default="GET")
+    headers: Headers = Field(default_factory=dict)
+    body: Body = Field(default=None)
+    auth: Auth = Field(default=None)
+    http2: Http2 = Field(default=False)
+    ip_version: IPVersion = Field(default="both")
     interval: Interval = Field(default=60)
     timeout: Timeout = Field(default=10)
     expected_status: ExpectedStatus = Field(default="")
+    degraded_after: DegradedAfter = Field(default=None)
+    assertions: Assertions = Field(default_factory=list)
     follow_redirects: Flag = Field(default=True)
     verify_tls: Flag = Field(default=True)
     locations: Locations = Field(default_factory=list)
@@ -217,9 +245,16 @@ _DOMAIN_EXAMPLE: Final[dict[str, JsonValue]] = {
     "name": "Example",
     "url": "https://example.org/",
     "method": "GET",
+    "headers": {"X-Api-Key": MASK},
+    "body": None,
+    "auth": None,
+    "http2": False,
+    "ip_version": "both",
     "interval": 60,
     "timeout": 10,
     "expected_status": "200-299",
+    "degraded_after": 0.5,
+    "assertions": [],
     "follow_redirects": True,
     "verify_tls": True,
     "locations": ["local"],
@@ -251,9 +286,16 @@ class DomainOut(Schema):
     name: str
     url: str
     method: str
+    headers: Headers
+    body: Annotated[str | None, Field(description="The mask, where a body is sent.")]
+    auth: Auth
+    http2: Http2
+    ip_version: IPVersion
     interval: int
     timeout: int
     expected_status: str
+    degraded_after: DegradedAfter
+    assertions: list[dict[str, Any]]
     follow_redirects: bool
     verify_tls: bool
     locations: list[str]

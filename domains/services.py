@@ -8,6 +8,8 @@ from django.db import transaction
 
 from domains.models import Domain, PastSchedule
 from domains.paging import decode_cursor, encode_cursor
+from domains.rules import refuse_contradictions
+from domains.sealing import columns_of
 
 SCHEDULE_FIELDS: Final = frozenset({"interval", "enabled", "locations"})
 """A change of these begins a new schedule; slots before it are not due under it."""
@@ -21,8 +23,14 @@ class DomainNotFound(LookupError):  # noqa: N818 - a 404, not a fault
 
 
 def create_domain(fields: Mapping[str, Any], *, now: datetime) -> Domain:
-    """Register a domain, due from ``now`` on; ``fields`` are validated."""
-    domain = Domain(**fields, scheduled_since=now, created_at=now, updated_at=now)
+    """Register a domain, due from ``now`` on; ``fields`` are valid each by itself.
+
+    Raises:
+        FieldsRefused: they do not go together.
+    """
+    columns = columns_of(fields, None)
+    domain = Domain(**columns, scheduled_since=now, created_at=now, updated_at=now)
+    refuse_contradictions(domain, sent=fields.keys())
     domain.save(force_insert=True)
     return domain
 
@@ -40,23 +48,26 @@ def get_domain(domain_id: int) -> Domain:
 
 
 def change_domain(domain_id: int, fields: Mapping[str, Any], *, now: datetime) -> Domain:
-    """Change the given fields and no others; ``fields`` are validated.
+    """Change the given fields and no others; ``fields`` are valid each by itself.
 
     Raises:
         DomainNotFound: there is none.
+        FieldsRefused: they do not go together, or not with what is stored.
     """
     with transaction.atomic():
         domain = Domain.objects.select_for_update().filter(pk=domain_id).first()
         if domain is None:
             raise DomainNotFound(domain_id)
-        changed = {name for name, value in fields.items() if getattr(domain, name) != value}
+        columns = columns_of(fields, domain)
+        changed = {name for name, value in columns.items() if getattr(domain, name) != value}
         if not changed:
             return domain
         if changed & SCHEDULE_FIELDS:
             _end_schedule(domain, now=now)
             domain.scheduled_since = now
         for name in changed:
-            setattr(domain, name, fields[name])
+            setattr(domain, name, columns[name])
+        refuse_contradictions(domain, sent=fields.keys())
         domain.updated_at = now
         domain.save(update_fields=[*changed, "updated_at", "scheduled_since"])
     return domain

@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import idna
@@ -66,6 +66,15 @@ def normalise_url(text: str) -> str:
     if len(url) > MAX_URL_CHARS:
         raise ValueError(f"encoded, it is longer than {MAX_URL_CHARS} characters: shorten it")
     return url
+
+
+def literal_family(url: str) -> Literal["ipv4", "ipv6"] | None:
+    """Return the family of the address that a normalised URL's host is, None where it is a name."""
+    host = urlsplit(url).hostname or ""
+    if ":" in host:
+        return "ipv6"
+    # The normal form leaves no other host whose last label is a number.
+    return "ipv4" if _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]) else None
 
 
 def _host(host: str) -> str:

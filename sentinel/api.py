@@ -1,5 +1,7 @@
 """The NinjaAPI: its routers, and the one table from exception to answer."""
 
+import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.conf import settings
@@ -14,11 +16,12 @@ from pydantic_core import to_json
 
 from domains.api import domains_router
 from domains.paging import BadCursor
+from domains.rules import FieldsRefused, pointer
 from domains.services import DomainNotFound
 from monitoring.api import EmptySpan, RunNotFound, observe
 from monitoring.api import router as monitoring_router
 from sentinel.access.authentication import BearerKey, HeaderKey
-from sentinel.problems import CONTENT_TYPE, DETAILS, problem, unavailable, unexpected
+from sentinel.problems import CONTENT_TYPE, DETAILS, invalid, problem, unavailable, unexpected
 
 DESCRIPTION: Final = """
 Sentinel watches web services from the outside and keeps an exact ledger: every check that was
@@ -33,6 +36,9 @@ integer microseconds in fields named `*_us`. Errors are RFC 9457 problem documen
 CURES: Final = {
     "extra_forbidden": "there is no such field: remove it, or look up its name at /api/docs",
     "missing": "this field is required",
+    # Pydantic's own words repeat what was sent.
+    "union_tag_invalid": "there is no such type: look the types up at /api/docs",
+    "union_tag_not_found": "its type is missing: look the types up at /api/docs",
 }
 
 
@@ -88,12 +94,14 @@ api.add_router("/monitoring", monitoring_router)
 
 
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    errors = [_item(item) for item in error.errors]
-    count = "1 field is" if len(errors) == 1 else f"{len(errors)} fields are"
-    return problem(request, 422, f"{count} not valid", errors=errors)
+    return invalid(request, [_item(request, item) for item in error.errors])
 
 
-def _item(item: dict[str, Any]) -> dict[str, str]:
+def _refused(request: HttpRequest, error: FieldsRefused) -> HttpResponse:
+    return invalid(request, [{"pointer": where, "detail": words} for where, words in error.errors])
+
+
+def _item(request: HttpRequest, item: dict[str, Any]) -> dict[str, str]:
     """Return one field's error: a JSON pointer into the body, or the parameter's name."""
     where, *path = item["loc"]
     message = CURES.get(item["type"], item["msg"].removeprefix("Value error, "))
@@ -101,9 +109,26 @@ def _item(item: dict[str, Any]) -> dict[str, str]:
         message = "the body must be a JSON object"
     if where == "body":
         # The first part is the name of the view's argument, which the client never sees.
-        steps = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path[1:])
-        return {"pointer": f"#{steps}", "detail": message}
+        return {"pointer": pointer(*_sent(request, path[1:], item["type"])), "detail": message}
     return {"parameter": str(path[-1]) if path else str(where), "detail": message}
+
+
+def _sent(request: HttpRequest, path: Sequence[str | int], kind: str) -> list[str | int]:
+    """Return the parts of a path that the client knows.
+
+    Pydantic puts names of its own among them: the type that it took for one of several,
+    and "[key]" where it means the name of a field.
+    """
+    place = json.loads(request.body or "null")
+    known: list[str | int] = []
+    for number, part in enumerate(path, start=1):
+        try:
+            place = place[part]
+        except (LookupError, TypeError):
+            if kind != "missing" or number < len(path):
+                continue
+        known.append(part)
+    return known
 
 
 def _unauthenticated(request: HttpRequest, _: AuthenticationError) -> HttpResponse:
@@ -126,17 +151,13 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
     DomainNotFound: lambda request, error: problem(request, 404, str(error)),
     RunNotFound: lambda request, error: problem(request, 404, str(error)),
     Http404: lambda request, _: problem(request, 404, "there is nothing at this address"),
-    BadCursor: lambda request, _: problem(
+    FieldsRefused: _refused,
+    BadCursor: lambda request, _: invalid(
         request,
-        422,
-        "1 field is not valid",
-        errors=_parameter("cursor", "it is not from a `next` link of this list: start without one"),
+        _parameter("cursor", "it is not from a `next` link of this list: start without one"),
     ),
-    EmptySpan: lambda request, _: problem(
-        request,
-        422,
-        "1 field is not valid",
-        errors=_parameter("to", "it must be later than `from`"),
+    EmptySpan: lambda request, _: invalid(
+        request, _parameter("to", "it must be later than `from`")
     ),
     RequestDataTooBig: lambda request, _: problem(request, 413, DETAILS[413]),
     HttpError: lambda request, error: problem(request, error.status_code, str(error)),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from cryptography.fernet import Fernet
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -26,6 +27,7 @@ from monitoring.probes.guard import (
 )
 
 API_KEY_FORM: Final = re.compile(r"[!-~]{32,200}")
+_FERNET_KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=")  # 32 bytes in the URL's base64
 
 
 def _database_url(value: str) -> str:
@@ -94,6 +96,18 @@ def _names(value: Any) -> Any:
     return names
 
 
+def _encryption_keys(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    keys = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not keys or not all(_FERNET_KEY.fullmatch(key) for key in keys):
+        raise ValueError(
+            "it must be Fernet keys separated by commas, each 44 characters such as the output of "
+            "`openssl rand -base64 32 | tr +/ -_`"
+        )
+    return keys
+
+
 def _digits(value: Any) -> Any:
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
         raise ValueError("it is not a whole number: write digits only")
@@ -118,6 +132,9 @@ class Environment(BaseSettings):
     DATABASE_URL: Annotated[str, AfterValidator(_database_url)] | None = None
     REDIS_URL: Annotated[str, AfterValidator(_redis_url)] | None = None
     SENTINEL_SECRET_KEY: Annotated[str, Field(min_length=32)] | None = None
+    SENTINEL_ENCRYPTION_KEYS: Annotated[
+        tuple[str, ...] | None, BeforeValidator(_encryption_keys), Field(repr=False)
+    ] = None
     SENTINEL_API_KEY: Annotated[str, AfterValidator(_api_key)] | None = None
     SENTINEL_HOST: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$")] = "127.0.0.1"
     SENTINEL_PORT: Port = 8000
@@ -222,6 +239,25 @@ def api_key(environment: Environment) -> str:
     return environment.SENTINEL_API_KEY or secret_from(
         environment.SENTINEL_DATA_DIR.absolute() / "api_key", new_key
     )
+
+
+def encryption_keys(environment: Environment) -> tuple[str, ...]:
+    """Return the keys that secrets are encrypted with: as given, or one kept in the data folder.
+
+    The first encrypts, each of them decrypts. The file may hold several, as the variable may.
+
+    Raises:
+        SystemExit: the file holds something else, or cannot be made.
+    """
+    if environment.SENTINEL_ENCRYPTION_KEYS is not None:
+        return environment.SENTINEL_ENCRYPTION_KEYS
+    path = environment.SENTINEL_DATA_DIR.absolute() / "encryption_key"
+    text = secret_from(path, lambda: Fernet.generate_key().decode("ascii"))
+    try:
+        keys: tuple[str, ...] = _encryption_keys(text)
+    except ValueError as error:
+        raise SystemExit(f"Sentinel: {path} cannot be used: {error}.") from None
+    return keys
 
 
 def new_key() -> str:

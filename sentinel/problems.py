@@ -43,6 +43,12 @@ def problem(
     return JsonResponse(body, status=status, content_type=CONTENT_TYPE, headers=headers)
 
 
+def invalid(request: HttpRequest, errors: list[dict[str, str]]) -> HttpResponse:
+    """Answer that fields are not valid: each with its pointer or parameter, and the cure."""
+    count = "1 field is" if len(errors) == 1 else f"{len(errors)} fields are"
+    return problem(request, 422, f"{count} not valid", errors=errors)
+
+
 def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     """Answer that the database is away: nothing was stored, try again."""
     log.warning("database is away", error=str(error).splitlines()[0] if str(error) else repr(error))

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from monitoring.queues import probe_queue, queue
 from sentinel import embedded
-from sentinel.environment import read_environment, secret_from
+from sentinel.environment import encryption_keys, read_environment, secret_from
 from sentinel.listeners import listeners
 from sentinel.logs import logging_config
 
@@ -91,6 +91,7 @@ DATABASES = {"default": _database(DATABASE_URL)}
 
 SENTINEL_LOCATION = ENVIRONMENT.SENTINEL_LOCATION
 SENTINEL_DOCS = ENVIRONMENT.SENTINEL_DOCS
+SENTINEL_ENCRYPTION_KEYS: Final = encryption_keys(ENVIRONMENT)
 SENTINEL_RAW_RETENTION_DAYS = ENVIRONMENT.SENTINEL_RAW_RETENTION_DAYS
 # What may be checked beside public addresses, and what may not unless it is named exactly.
 SENTINEL_ALLOWED_TARGETS: Final = ENVIRONMENT.SENTINEL_ALLOWED_TARGETS

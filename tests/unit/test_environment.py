@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from monitoring.probes.guard import parse_allowed_targets, parse_refused_targets
-from sentinel.environment import Environment, read_environment
+from sentinel.environment import Environment, encryption_keys, read_environment
 
 Patch = pytest.MonkeyPatch
 SECRET = "hunter2-hunter2"
+FERNET = "-_hunter2" + "k" * 34 + "="
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,7 @@ def test_nothing_needs_to_be_set() -> None:
         "DATABASE_URL": None,
         "REDIS_URL": None,
         "SENTINEL_SECRET_KEY": None,
+        "SENTINEL_ENCRYPTION_KEYS": None,
         "SENTINEL_API_KEY": None,
         "SENTINEL_HOST": "127.0.0.1",
         "SENTINEL_PORT": 8000,
@@ -74,6 +76,8 @@ def test_empty_is_unset(monkeypatch: Patch, name: str) -> None:
         ("REDIS_URL", "rediss://h", "rediss://h"),
         ("REDIS_URL", "unix:///run/valkey.sock", "unix:///run/valkey.sock"),
         ("SENTINEL_SECRET_KEY", "s" * 32, "s" * 32),
+        ("SENTINEL_ENCRYPTION_KEYS", FERNET, (FERNET,)),
+        ("SENTINEL_ENCRYPTION_KEYS", f"{FERNET}, {'k' * 43}=,", (FERNET, "k" * 43 + "=")),
         ("SENTINEL_API_KEY", "!~" * 16, "!~" * 16),
         ("SENTINEL_API_KEY", "k" * 200, "k" * 200),
         ("SENTINEL_HOST", "0.0.0.0", "0.0.0.0"),
@@ -127,6 +131,10 @@ def test_a_value_is_read_from_its_variable_or_its_file(
         ("REDIS_URL", f"redis://:{SECRET}@h:port/0", "password@host:6379/0"),
         ("REDIS_URL", f"redis://:{SECRET[:8]}/{SECRET}@h:6379/0", "percent-encoded"),
         ("SENTINEL_SECRET_KEY", SECRET, "at least 32 random characters"),
+        ("SENTINEL_ENCRYPTION_KEYS", SECRET, "openssl rand -base64 32"),
+        ("SENTINEL_ENCRYPTION_KEYS", f"{FERNET},{SECRET}", "openssl rand -base64 32"),
+        ("SENTINEL_ENCRYPTION_KEYS", f"/+hunter2{'k' * 34}=", "tr +/ -_"),
+        ("SENTINEL_ENCRYPTION_KEYS", ",", "openssl rand -base64 32"),
         ("SENTINEL_API_KEY", SECRET, "32 to 200 visible ASCII characters"),
         ("SENTINEL_API_KEY", f"{SECRET} {SECRET} {SECRET}", "openssl rand -hex 32"),
         ("SENTINEL_API_KEY", f"{SECRET}é{SECRET}{SECRET}", "openssl rand -hex 32"),
@@ -225,3 +233,27 @@ def test_a_misspelt_name_is_told(monkeypatch: Patch, name: str, meant: str) -> N
     monkeypatch.setenv(name, SECRET)
 
     assert refusal() == f"Sentinel: there is no setting {name}: did you mean {meant}?"
+
+
+def test_an_encryption_key_is_made_once_and_only_for_its_owner(
+    monkeypatch: Patch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SENTINEL_DATA_DIR", str(tmp_path))
+    made = encryption_keys(read_environment())
+    assert encryption_keys(read_environment()) == made
+    assert (tmp_path / "encryption_key").stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("SENTINEL_ENCRYPTION_KEYS", FERNET)
+    assert encryption_keys(read_environment()) == (FERNET,)
+    assert FERNET not in repr(read_environment())
+
+
+def test_the_file_may_hold_several_keys_and_no_nonsense(monkeypatch: Patch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SENTINEL_DATA_DIR", str(tmp_path))
+    file = tmp_path / "encryption_key"
+    file.write_text(f"{FERNET},{'k' * 43}=\n")
+    assert encryption_keys(read_environment()) == (FERNET, "k" * 43 + "=")
+    file.write_text(SECRET)
+    with pytest.raises(SystemExit) as stop:
+        encryption_keys(read_environment())
+    assert str(stop.value).startswith(f"Sentinel: {file} cannot be used: ")
+    assert SECRET not in str(stop.value)

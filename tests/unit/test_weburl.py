@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from domains.weburl import MAX_URL_CHARS, normalise_url
+from domains.weburl import MAX_URL_CHARS, literal_family, normalise_url
 
 HINT = "write it as https://"
 LONG_NAME = ".".join(["a" * 63] * 3 + ["a" * 61])
@@ -157,3 +157,18 @@ def test_any_text_is_refused_or_has_one_normal_form(text: str) -> None:
     # What is stored is what will be requested, but for dots in the path.
     if "/." not in url:
         assert str(httpx.URL(url)) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "family"),
+    [
+        ("http://192.0.2.1:8080/", "ipv4"),
+        ("https://[2001:db8::1]/", "ipv6"),
+        ("https://[::ffff:192.0.2.1]/", "ipv6"),
+        ("https://example.org/", None),
+        ("https://1.example.org/192.0.2.1", None),
+        ("https://example.org./", None),
+    ],
+)
+def test_the_family_of_a_literal_address(url: str, family: str | None) -> None:
+    assert literal_family(normalise_url(url)) == family
