@@ -1,18 +1,79 @@
 """Taking a batch: the claim that keeps others off it, and the targets it holds."""
 
+import base64
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
-from django.db.models import F, Q
+import structlog
+from django.db import connection
 
 from domains.expected_status import parse_expected_status
-from domains.models import Domain
+from domains.request import JSON_TYPE, TEXT_TYPE
+from domains.secrets import Undecipherable, unseal
+from monitoring import partitions
 from monitoring.ledger import Row
-from monitoring.models import Batch, Kind, Result
+from monitoring.models import Batch, Kind
 from monitoring.probes.guard import Guard
-from monitoring.probes.outcome import Outcome, Reason, State, Target
+from monitoring.probes.outcome import IPVersion, Outcome, Reason, State, Target
+
+log = structlog.get_logger(__name__)
+
+_TAKE: Final = """
+    UPDATE monitoring_batch SET started_at = %(now)s, attempts = attempts + 1
+    WHERE id = %(batch_id)s AND finished_at IS NULL AND expires_at > %(now)s
+      AND (started_at IS NULL OR started_at <= %(lost)s)
+    RETURNING location_id, slot, kind, domain_ids
+"""
+_DONE: Final = f"""
+    SELECT domain_id FROM {partitions.TABLE}
+    WHERE slot = %s AND location_id = %s AND domain_id = ANY(%s)
+"""
+_NO_HEADERS: Final = "[]"
+_IP_VERSIONS: Final = {version.value: version for version in IPVersion}
+_GONE: Final = Outcome(
+    state=State.MISSED,
+    reason=Reason.NOT_DISPATCHED,
+    detail="the domain was deleted before its check was run",
+    total_us=0,
+)
+_SEALED: Final = Outcome(
+    state=State.INTERNAL,
+    reason=Reason.PROBE_ERROR,
+    detail="the secrets of this domain cannot be decrypted: add the key they were encrypted with "
+    "to SENTINEL_ENCRYPTION_KEYS of this worker",
+    total_us=0,
+)
+
+
+class Watched(NamedTuple):
+    """The columns of a domain that its check needs; ``sealed_headers`` as JSON text.
+
+    Read by statement rather than by model: it happens for each check.
+    """
+
+    id: int
+    timeout: int
+    url: str
+    method: str
+    expected_status: str
+    follow_redirects: bool
+    verify_tls: bool
+    http2: bool
+    ip_version: str
+    degraded_after_us: int | None
+    sealed_headers: str
+    sealed_body: str | None
+    body_is_json: bool
+    auth_type: str | None
+    auth_username: str | None
+    sealed_credential: str | None
+
+
+_WATCHED: Final = f"SELECT {', '.join(Watched._fields)} FROM domains_domain WHERE id = ANY(%s)"
 
 
 @dataclass(slots=True)
@@ -60,37 +121,40 @@ def claim(batch_id: int, *, now: datetime, running_limit: timedelta, guard: Guar
         The work, or None where there is none for this message.
     """
     epoch = time.monotonic()
-    free = Q(started_at=None) | Q(started_at__lte=now - running_limit)
-    taken = Batch.objects.filter(free, pk=batch_id, finished_at=None, expires_at__gt=now).update(
-        started_at=now, attempts=F("attempts") + 1
-    )
-    if not taken:
-        return None
-    batch = Batch.objects.get(pk=batch_id)
-    done = set(
-        Result.objects.filter(
-            slot=batch.slot, location_id=batch.location_id, domain_id__in=batch.domain_ids
-        ).values_list("domain_id", flat=True)
-    )
-    domains = Domain.objects.in_bulk([pk for pk in batch.domain_ids if pk not in done])
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE, {"now": now, "batch_id": batch_id, "lost": now - running_limit})
+        taken = cursor.fetchone()
+        if taken is None:
+            return None
+        location_id, slot, kind, domain_ids = taken
+        cursor.execute(_DONE, [slot, location_id, domain_ids])
+        done = {domain_id for (domain_id,) in cursor.fetchall()}
+        wanted = [pk for pk in domain_ids if pk not in done]
+        cursor.execute(_WATCHED, [wanted])
+        domains = [Watched._make(columns) for columns in cursor.fetchall()]
     work = Work(
         batch_id=batch_id,
-        location_id=batch.location_id,
-        slot=batch.slot,
-        kind=Kind(batch.kind),
+        location_id=location_id,
+        slot=slot,
+        kind=Kind(kind),
         now=now,
         epoch=epoch,
-        targets={pk: (target_of(domain, guard), domain.timeout) for pk, domain in domains.items()},
+        targets={},
     )
-    gone = Outcome(
-        state=State.MISSED,
-        reason=Reason.NOT_DISPATCHED,
-        detail="the domain was deleted before its check was run",
-        total_us=0,
-    )
-    work.rows = [
-        work.row(pk, gone, None) for pk in batch.domain_ids if pk not in done and pk not in domains
-    ]
+    sealed: list[int] = []
+    for domain in domains:
+        try:
+            work.targets[domain.id] = target_of(domain, guard=guard), domain.timeout
+        except Undecipherable:
+            sealed.append(domain.id)
+    if sealed:
+        log.warning(
+            "secrets cannot be decrypted", domains=sealed, setting="SENTINEL_ENCRYPTION_KEYS"
+        )
+    work.rows = [work.row(pk, _SEALED, epoch) for pk in sealed]
+    if len(domains) < len(wanted):
+        found = {domain.id for domain in domains}
+        work.rows += [work.row(pk, _GONE, None) for pk in wanted if pk not in found]
     work.left = len(work.targets) + len(work.rows)
     return work
 
@@ -102,13 +166,50 @@ def hand_back(batch_ids: Sequence[int]) -> None:
     )
 
 
-def target_of(domain: Domain, guard: Guard) -> Target:
-    """Return what the probe may know of a domain."""
+def target_of(domain: Watched, *, guard: Guard) -> Target:
+    """Return what the probe may know of a domain.
+
+    Args:
+        domain: as it is stored.
+        guard: which addresses the target may have.
+
+    Raises:
+        Undecipherable: it has secrets, and no key here opens them.
+    """
+    # Most domains send nothing secret, and pay for no more than these comparisons.
+    plain = (
+        domain.sealed_headers == _NO_HEADERS
+        and domain.sealed_body is None
+        and domain.auth_type is None
+    )
     return Target(
         url=domain.url,
         method=domain.method,
+        headers=() if plain else _headers(domain),
+        body=None if domain.sealed_body is None else unseal(domain.sealed_body).encode(),
         expected_status=parse_expected_status(domain.expected_status),
         follow_redirects=domain.follow_redirects,
         verify_tls=domain.verify_tls,
+        http2=domain.http2,
+        ip_version=_IP_VERSIONS[domain.ip_version],
+        degraded_after_us=domain.degraded_after_us,
         guard=guard,
     )
+
+
+def _headers(domain: Watched) -> tuple[tuple[str, str], ...]:
+    """Return the header fields of a request in plain: those configured, and what follows."""
+    fields = [(name, unseal(value)) for name, value in json.loads(domain.sealed_headers)]
+    if domain.sealed_credential is not None:
+        secret = unseal(domain.sealed_credential)
+        if domain.auth_type == "basic":
+            # RFC 7617, 2: base64 of user name, colon and password, here in UTF-8.
+            pair = f"{domain.auth_username}:{secret}".encode()
+            fields.append(("Authorization", f"Basic {base64.b64encode(pair).decode('ascii')}"))
+        else:
+            fields.append(("Authorization", f"Bearer {secret}"))
+    if domain.sealed_body is not None and not any(
+        name.lower() == "content-type" for name, _ in fields
+    ):
+        fields.append(("Content-Type", JSON_TYPE if domain.body_is_json else TEXT_TYPE))
+    return tuple(fields)
