@@ -74,6 +74,38 @@ def init() -> None:
         typer.echo(f"API key: {api_key(environment)}")
 
 
+@app.command("rotate-keys")
+def rotate_keys() -> None:
+    """Encrypt every stored secret anew with the first of SENTINEL_ENCRYPTION_KEYS."""
+    read_environment()
+    import django  # noqa: PLC0415 - only once the environment is known to make sense
+
+    django.setup()
+    from django.db import DatabaseError  # noqa: PLC0415
+
+    from domains.rotation import rotate  # noqa: PLC0415
+
+    try:
+        done = rotate()
+    except DatabaseError as error:
+        reason = str(error).partition("\n")[0]
+        raise SystemExit(
+            f"Sentinel: the database failed ({reason}): what was encrypted anew stays so; "
+            "run this again."
+        ) from None
+    typer.echo(
+        f"Encrypted anew with the first key: {done.renewed}. Already so: {done.current}. "
+        f"Not decrypted by any key: {len(done.lost)}."
+    )
+    for domain_id, where in done.lost:
+        typer.echo(f"domain {domain_id}: {where}")
+    if done.lost:
+        raise SystemExit(
+            "Sentinel: some secrets cannot be decrypted: add the key they were encrypted with to "
+            "SENTINEL_ENCRYPTION_KEYS and run this again, or send them anew by PATCH."
+        )
+
+
 @app.command()
 def api() -> None:
     """Serve the API."""
