@@ -174,12 +174,3 @@ Auth = Annotated[
         examples=[{"type": "basic", "username": "monitor", "password": request.MASK}],
     ),
 ]
-
-Assertions = Annotated[
-    list[dict[str, Any]],
-    Field(
-        max_length=0,
-        description="What must hold of the answer beside its status: none for now.",
-        examples=[[]],
-    ),
-]

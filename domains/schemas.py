@@ -9,9 +9,10 @@ from ninja import Schema
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StringConstraints
 
 from domains import models
+from domains.assertions import Assertions
 from domains.expected_status import normalise_expected_status
 from domains.request import MASK
-from domains.request_schemas import Assertions, Auth, Body, DegradedAfter, Headers, Http2, IPVersion
+from domains.request_schemas import Auth, Body, DegradedAfter, Headers, Http2, IPVersion
 from domains.weburl import MAX_URL_CHARS, normalise_url
 
 # Controls, line separators, and what turns the direction of the text around it.

@@ -17,6 +17,7 @@ from domains.secrets import Undecipherable, unseal
 from monitoring import partitions
 from monitoring.ledger import Row
 from monitoring.models import Batch, Kind
+from monitoring.probes.assertions import read_assertions
 from monitoring.probes.guard import Guard
 from monitoring.probes.outcome import IPVersion, Outcome, Reason, State, Target
 
@@ -32,7 +33,7 @@ _DONE: Final = f"""
     SELECT domain_id FROM {partitions.TABLE}
     WHERE slot = %s AND location_id = %s AND domain_id = ANY(%s)
 """
-_NO_HEADERS: Final = "[]"
+_NONE: Final = "[]"
 _IP_VERSIONS: Final = {version.value: version for version in IPVersion}
 _GONE: Final = Outcome(
     state=State.MISSED,
@@ -50,7 +51,7 @@ _SEALED: Final = Outcome(
 
 
 class Watched(NamedTuple):
-    """The columns of a domain that its check needs; ``sealed_headers`` as JSON text.
+    """The columns of a domain that its check needs; headers and assertions as JSON text.
 
     Read by statement rather than by model: it happens for each check.
     """
@@ -71,6 +72,7 @@ class Watched(NamedTuple):
     auth_type: str | None
     auth_username: str | None
     sealed_credential: str | None
+    assertions: str
 
 
 _WATCHED: Final = f"SELECT {', '.join(Watched._fields)} FROM domains_domain WHERE id = ANY(%s)"
@@ -178,9 +180,7 @@ def target_of(domain: Watched, *, guard: Guard) -> Target:
     """
     # Most domains send nothing secret, and pay for no more than these comparisons.
     plain = (
-        domain.sealed_headers == _NO_HEADERS
-        and domain.sealed_body is None
-        and domain.auth_type is None
+        domain.sealed_headers == _NONE and domain.sealed_body is None and domain.auth_type is None
     )
     return Target(
         url=domain.url,
@@ -192,6 +192,7 @@ def target_of(domain: Watched, *, guard: Guard) -> Target:
         verify_tls=domain.verify_tls,
         http2=domain.http2,
         ip_version=_IP_VERSIONS[domain.ip_version],
+        assertions=() if domain.assertions == _NONE else read_assertions(domain.assertions),
         degraded_after_us=domain.degraded_after_us,
         guard=guard,
     )

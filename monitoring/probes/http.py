@@ -11,8 +11,9 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from monitoring.probes import bodies
-from monitoring.probes.assertions import Answer, judge, needs_body
+from monitoring.probes.assertions import Answer, needs_body
 from monitoring.probes.certificates import shown_by
+from monitoring.probes.judging import is_heavy, judge
 from monitoring.probes.outcome import Failure, Outcome, Phases, Reason, State, Target
 from monitoring.probes.reasons import Scene, problem_of, reason_of, too_busy
 from monitoring.probes.trace import Trace, shown
@@ -120,7 +121,7 @@ class _Check:
                 raise Failure(
                     State.DOWN, Reason.REDIRECT_LOOP, f"redirected back to {shown(self._url)}"
                 )
-        self._judge(response)
+        await self._judge(response)
 
     async def look_at_certificate(
         self, error: ssl.SSLCertVerificationError, deadline: float
@@ -245,7 +246,7 @@ class _Check:
             self._cookies = None
         self._method, self._url = method, url
 
-    def _judge(self, response: httpx.Response) -> None:
+    async def _judge(self, response: httpx.Response) -> None:
         status = response.status_code
         target = self.target
         if not any(low <= status <= high for low, high in target.expected_status):
@@ -257,28 +258,31 @@ class _Check:
             return
         total_us = sum(trace.watch.phases().total_us for trace in self.traces)
         if target.assertions:
-            self._judge_assertions(response, total_us)
+            await self._judge_assertions(response, total_us)
         limit = target.degraded_after_us
         if limit is not None and total_us > limit:
             words = f"{total_us / 1000:.0f} ms, degraded after {limit / 1000:.0f} ms"
             raise Failure(State.DEGRADED, Reason.SLOW, words)
 
-    def _judge_assertions(self, response: httpx.Response, total_us: int) -> None:
+    async def _judge_assertions(self, response: httpx.Response, total_us: int) -> None:
+        assertions = self.target.assertions
         certificate = self.traces[0].certificate
         kept = self._kept
-        body = None if kept is None else kept.end()
-        verdict = judge(
-            self.target.assertions,
-            Answer(
-                status_code=response.status_code,
-                headers=tuple(response.headers.raw),
-                body=body,
-                body_bytes=self.trace.body_bytes or 0,
-                total_us=total_us,
-                not_after=None if certificate is None else certificate.not_after,
-                encoding_problem=None if kept is None else kept.problem,
-            ),
+        answer = Answer(
+            status_code=response.status_code,
+            headers=tuple(response.headers.raw),
+            body=None if kept is None else kept.end(),
+            body_bytes=self.trace.body_bytes or 0,
+            total_us=total_us,
+            now=datetime.now(UTC),
+            not_after=None if certificate is None else certificate.not_after,
+            encoding_problem=None if kept is None else kept.problem,
         )
+        if is_heavy(assertions, answer):
+            loop = asyncio.get_running_loop()
+            verdict = await loop.run_in_executor(None, judge, assertions, answer)
+        else:
+            verdict = judge(assertions, answer)
         if verdict is not None:
             raise Failure(State(verdict.severity), Reason.ASSERTION, verdict.detail)
 
