@@ -1,0 +1,97 @@
+"""The fields of a domain that say what is watched, and when. No I/O."""
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from domains import models
+from domains.expected_status import normalise_expected_status
+from domains.weburl import MAX_URL_CHARS, normalise_url
+
+# Controls, line separators, and what turns the direction of the text around it.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def _plain(text: str) -> str:
+    if match := _CONTROL.search(text):
+        raise ValueError(f"it contains the control character {match[0]!r}: remove it")
+    return text
+
+
+def _distinct(items: list[str]) -> list[str]:
+    if len(set(items)) != len(items):
+        raise ValueError("it names something twice: remove the repetition")
+    return items
+
+
+def _whole_ticks(seconds: int) -> int:
+    if seconds % models.INTERVAL_STEP:
+        raise ValueError(f"it must be a multiple of {models.INTERVAL_STEP} seconds, such as 60")
+    return seconds
+
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_plain),
+    Field(description="What people call it."),
+]
+Url = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_URL_CHARS),
+    AfterValidator(normalise_url),
+    Field(description="An http or https address; stored in its normal form."),
+]
+Method = Annotated[
+    Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"],
+    Field(description="The method of the request."),
+]
+Interval = Annotated[
+    int,
+    Field(
+        strict=True,
+        ge=models.MIN_INTERVAL,
+        le=models.MAX_INTERVAL,
+        description="Seconds from one check to the next, a multiple of 5.",
+        json_schema_extra={"multipleOf": models.INTERVAL_STEP},
+    ),
+    AfterValidator(_whole_ticks),
+]
+Timeout = Annotated[
+    int,
+    Field(
+        strict=True,
+        ge=models.MIN_TIMEOUT,
+        le=models.MAX_TIMEOUT,
+        description="Seconds for the whole check, DNS and body included.",
+    ),
+]
+ExpectedStatus = Annotated[
+    str,
+    StringConstraints(max_length=200),
+    AfterValidator(normalise_expected_status),
+    Field(description="Status codes that count as up: codes and ranges separated by commas."),
+]
+Flag = Annotated[bool, Field(strict=True)]
+Tags = Annotated[
+    list[
+        Annotated[
+            str,
+            StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
+            AfterValidator(_plain),
+        ]
+    ],
+    Field(max_length=50, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_distinct),
+]
+Locations = Annotated[
+    list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]],
+    Field(
+        min_length=1,
+        max_length=20,
+        description="Names of the locations that check it.",
+        json_schema_extra={"uniqueItems": True},
+    ),
+    AfterValidator(_distinct),
+]
