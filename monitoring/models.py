@@ -132,7 +132,8 @@ class Result(models.Model):
     The table is partitioned by day of ``slot`` (see ``monitoring.partitions``). The
     domain is not a foreign key in the database: a domain's rows outlive it until
     retention drops their partition, so the ledger of the past still adds up. All ``*_us``
-    are integer microseconds, null where a phase was not reached.
+    are integer microseconds, null where a phase was not reached. ``hops`` has one object a
+    request where redirects were followed, and is null where the row itself says it all.
     """
 
     pk = models.CompositePrimaryKey("domain_id", "slot", "location_id")
@@ -158,6 +159,8 @@ class Result(models.Model):
     total_us = models.IntegerField(null=True)
     bytes = models.BigIntegerField(null=True)
     redirects = models.PositiveSmallIntegerField(null=True)
+    http_version = models.CharField(max_length=3, null=True)  # noqa: DJ001 - null is "no answer"
+    hops = models.JSONField(null=True)
 
     objects: ClassVar[models.Manager["Result"]] = models.Manager()
 
@@ -184,13 +187,19 @@ class Result(models.Model):
 
 
 class DomainState(models.Model):
-    """The present state of a domain as seen from one location. Written by recording only."""
+    """The present state of a domain as seen from one location. Written by recording only.
+
+    ``tls_expires_at`` and ``certificate`` are what the target last showed of itself, null
+    where it never did; they change without the state.
+    """
 
     domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="states")
     location = models.ForeignKey(Location, on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=8)
     since = models.DateTimeField()
     slot = models.DateTimeField()
+    tls_expires_at = models.DateTimeField(null=True)
+    certificate = models.JSONField(null=True)
 
     objects: ClassVar[models.Manager["DomainState"]] = models.Manager()
 

@@ -63,7 +63,7 @@ def test_a_change_replaces_them(client: Client) -> None:
         ({"operator": "matches", "value": "(a"}, "#/assertions/1/value", "regular expression"),
         ({"severity": "fatal"}, "#/assertions/1/severity", "down"),
         ({"name": "two words"}, "#/assertions/1/name", "name"),
-        ({"type": "colour"}, "#/assertions/1/type", "header"),
+        ({"type": "colour"}, "#/assertions/1/type", "no such type"),
         ({"extra": 1}, "#/assertions/1/extra", ""),
     ],
 )
