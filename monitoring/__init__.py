@@ -15,6 +15,7 @@ The way of the data, one module a step::
     retention  partitions made ahead, dropped behind
 
 ``ledger`` and ``partitions`` are the floor under dispatch, settling and recording: the
-statements that insert a result row exactly once, and the tables that hold it. ``tasks``
-and ``api`` are the doors.
+statements that insert a result row exactly once, and the tables that hold it.
+``own_addresses`` keeps checks off the cluster's own services. ``tasks`` and ``api`` are the
+doors.
 """

@@ -114,6 +114,7 @@ HOSTS: Final[dict[str, tuple[str, ...]]] = {
     "6to4, Teredo and ISATAP": (
         *("[2002:7f00:1::]", "[2002:7f00:1::1]", "[2002:7f00:0001:0:0:0:0:1]", "[2002:a00:1::1]"),
         *("[2002:c0a8:1::1]", "[2002:0:0::1]", "[2002:e000:1::1]", "[2002:ffff:ffff::]"),
+        "[2002:7f00:808:808::1]",
         *("[2001::1]", "[2001:0:53aa:64c:0:fbfe:80ff:fffe]", "[2001:0:a00:1::8.8.8.8]"),
         *("[2606:4700::5efe:10.0.0.1]", "[2606:4700::5efe:7f00:1]"),
         "[2606:4700:0:1:200:5efe:a00:1]",
@@ -253,6 +254,14 @@ URLS: Final[dict[str, tuple[str, ...]]] = {
         "http://http://127.0.0.1/",
         "javascript:location='http://127.0.0.1/'",
         "data:text/html,http://127.0.0.1/",
+    ),
+    # Nobody listens at the public address there, so the next one would be tried.
+    "names with public answers that do not connect": (
+        "http://mixed1.example:81/",
+        "http://mixed2.example:81/",
+        "http://mixed3.example:81/",
+        "http://mixed4.example:81/",
+        "http://mixed5.example:81/",
     ),
     "ports": (
         "http://127.0.0.1:0/",
