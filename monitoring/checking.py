@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
@@ -22,7 +21,7 @@ from django.db import DataError, IntegrityError, close_old_connections, connecti
 
 from monitoring.claiming import Work
 from monitoring.ledger import Row
-from monitoring.probes import Probe
+from monitoring.probes import Probe, resolving
 from monitoring.probes.outcome import Outcome, Reason, State
 from monitoring.recording import finish, record
 
@@ -39,7 +38,6 @@ LONG_TURN_SECONDS: Final = 0.005
 
 CHUNK_ROWS: Final = 100
 CHUNK_SECONDS: Final = 1.0
-_RESOLVER_THREADS: Final = 64
 _RETRY_SECONDS: Final = 1.0
 _REFUSALS: Final = (DataError, IntegrityError, ValueError, TypeError)
 """What a row itself can cause; any other error passes, or is waited for."""
@@ -55,7 +53,6 @@ class Checker:
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
         self._loop = uvloop.new_event_loop()
-        self._loop.set_default_executor(ThreadPoolExecutor(_RESOLVER_THREADS, "resolver"))
         self._capacity = threading.Condition()
         self._in_flight = 0
         self._open: dict[int, Work] = {}
@@ -108,7 +105,7 @@ class Checker:
         self._outcomes.put(None)
         recorder = self._threads[1]
         recorder.join(max(0.0, deadline - time.monotonic()))
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._stop)
         return idle and not recorder.is_alive()
 
     def unfinished(self) -> list[int]:
@@ -118,6 +115,10 @@ class Checker:
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+
+    def _stop(self) -> None:
+        closing = self._loop.create_task(resolving.close())
+        closing.add_done_callback(lambda _: self._loop.stop())
 
     def _start(self, work: Work) -> None:
         idle = not self._waiting

@@ -1,6 +1,7 @@
 """The HTTP probe: one GET or other request, redirects followed by us, every ending an Outcome."""
 
 import asyncio
+import contextlib
 import ssl
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -129,16 +130,14 @@ class _Check:
         """Keep what the certificate said that was not believed; its time is not the target's."""
         trace = self.trace
         trace.watch.leave()
-        trace.watch.current = "tls"  # where it ended, without more of its time
         assert trace.ip is not None
         assert trace.port is not None
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 certificate = await shown_by(trace.ip, trace.port, trace.host)
-        except TimeoutError:
-            return
-        if certificate is not None:
-            trace.certificate = replace(certificate, problem=problem_of(error))
+                if certificate is not None:
+                    trace.certificate = replace(certificate, problem=problem_of(error))
+        trace.watch.enter("tls")  # where it ended, with no more of its time
 
     def outcome(self, failure: Failure | None) -> Outcome:
         """Return what was seen."""

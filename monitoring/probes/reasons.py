@@ -1,7 +1,6 @@
 """From a library's error to a reason: the only place that does, most specific first."""
 
 import errno
-import socket
 import ssl
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from monitoring.probes import vantage
 from monitoring.probes.faults import HungUp, NotHTTP, NoTrustStore
 from monitoring.probes.guard import ForbiddenAddress
 from monitoring.probes.outcome import Certificate, Failure, Reason, State
+from monitoring.probes.resolving import Cause, Unresolved
 from monitoring.probes.trace import Trace, shown
 
 log = structlog.get_logger(__name__)
@@ -54,6 +54,8 @@ _NETWORK_ERRORS: Final = frozenset(
         errno.EACCES,
     }
 )
+# A resolver on this machine answers without a network too, but then with a failure.
+_MAYBE_OURS: Final = frozenset({Cause.SERVER_FAILURE, Cause.TIMED_OUT, Cause.UNREACHABLE})
 _RESET_ERRORS: Final = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 
 
@@ -127,15 +129,15 @@ def _mapped(error: BaseException, scene: Scene) -> Failure | None:  # noqa: PLR0
     match error:
         case ForbiddenAddress():
             return Failure(State.INTERNAL, Reason.FORBIDDEN_ADDRESS, str(error))
+        case Unresolved():
+            return _unresolved(error, scene)
         case NoTrustStore():
             return Failure(State.INTERNAL, Reason.PROBE_ERROR, str(error))
         case MemoryError():
             return _out_of_resources("memory")
         case OSError(errno=code) if code in _RESOURCE_ERRORS:
             return _out_of_resources(str(error.strerror).lower())
-    if scene.trace.watch.current == "dns":
-        return _unresolved(error, scene)
-    if scene.trace.watch.current is not None:
+    if scene.trace.watch.current not in (None, "dns"):
         return _unanswered(error, scene)
     return None
 
@@ -146,24 +148,15 @@ def _out_of_resources(words: str) -> Failure:
     )
 
 
-def _unresolved(error: BaseException, scene: Scene) -> Failure | None:
-    match error:
-        case socket.gaierror():
-            # The resolver has no words for what we lack: it says that there is no such name.
-            if error.errno == socket.EAI_MEMORY or vantage.out_of_descriptors():
-                return _out_of_resources("too many open files")
-            if error.errno in (socket.EAI_AGAIN, socket.EAI_SYSTEM) and not vantage.has_route():
-                return Failure(
-                    State.INTERNAL,
-                    Reason.NO_NETWORK,
-                    f"this worker has no network to look {scene.trace.host} up",
-                )
-            words = str(error.strerror or "no answer").lower()
-        case UnicodeError():  # the codec of getaddrinfo, on labels that DNS cannot hold
-            words = "not a DNS name"
-        case _:
-            return None
-    return Failure(State.DOWN, Reason.DNS_ERROR, f"no address for {scene.trace.host}: {words}")
+def _unresolved(error: Unresolved, scene: Scene) -> Failure:
+    host = scene.trace.host
+    if error.cause is Cause.RESOURCES:
+        return _out_of_resources(str(error))
+    if error.cause in _MAYBE_OURS and not vantage.has_route():
+        words = f"this worker has no network to look {host} up"
+        return Failure(State.INTERNAL, Reason.NO_NETWORK, words)
+    reason = Reason.DNS_TIMEOUT if error.cause is Cause.TIMED_OUT else Reason.DNS_ERROR
+    return Failure(State.DOWN, reason, f"no address for {host}: {error}")
 
 
 def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: PLR0911 - a table

@@ -51,6 +51,10 @@ class Stopwatch:
         """End the phase under way, which took as long as this and no longer."""
         self.leave(self._since + seconds)
 
+    def forget(self) -> None:
+        """End the phase under way as if it had not been."""
+        self.current = None
+
     def excuse(self, seconds: float) -> None:
         """Take time that was ours out of the phase under way."""
         self._since += seconds

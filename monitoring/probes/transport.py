@@ -5,16 +5,13 @@ cancelled request poisons httpcore's, encode/httpcore#1093) and hide the connect
 HTTPX's Request and Response stay the interface, so it can be mounted in any AsyncClient.
 """
 
-import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator
-from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
-from monitoring.probes import dialling, tls
+from monitoring.probes import dialling, resolving, tls
 from monitoring.probes.certificates import read_certificate
 from monitoring.probes.exchange import Exchange
 from monitoring.probes.guard import Guard
@@ -59,7 +56,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     request goes. HTTPX's time-outs, which are per operation, are not looked at: the caller
     sets one deadline around it all (``asyncio.timeout``).
 
-    Raises what the socket, ssl and ``monitoring.probes.faults`` raise, unmapped: the one
+    Raises what the resolver, the socket, ssl and ``monitoring.probes.faults`` raise, unmapped: the one
     map to reasons is in ``monitoring.probes.reasons``.
     """
 
@@ -118,19 +115,19 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         )
 
     async def _resolve(self, trace: Trace) -> tuple[str, ...]:
-        try:
-            return (str(ip_address(trace.host.strip("[]"))),)
-        except ValueError:
-            pass
-        host = trace.host
-
-        def look_up() -> list[Any]:
-            trace.watch.enter("dns")
-            return socket.getaddrinfo(host, 1, type=socket.SOCK_STREAM)
-
-        answers = await asyncio.get_running_loop().run_in_executor(None, look_up)
-        trace.watch.leave()
-        return tuple(dict.fromkeys(str(a[4][0]) for a in answers))
+        """Return a host's addresses, each once, in the order of the resolver."""
+        host, watch = trace.host, trace.watch
+        how = self._ip_version, self._nameservers
+        known = resolving.cached(host, ip_version=how[0], nameservers=how[1])
+        if known is not None:
+            return known
+        watch.enter("dns")
+        found = await resolving.ask(host, ip_version=how[0], nameservers=how[1])
+        if found.waited is None:
+            watch.forget()  # nobody was asked: it stands in /etc/hosts
+        else:
+            watch.leave_after(found.waited)
+        return found.addresses
 
 
 async def _secured(wire: Wire, context: ssl.SSLContext, trace: Trace) -> tls.Session:

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from monitoring.probes import reasons, vantage
 from monitoring.probes.faults import HungUp, NotHTTP
 from monitoring.probes.guard import ForbiddenAddress
+from monitoring.probes.nameservers import Cause, Unresolved
 from monitoring.probes.outcome import REASONS, Failure, Reason, State
 from monitoring.probes.reasons import Scene, reason_of
 from monitoring.probes.stopwatch import Phase
@@ -163,27 +164,33 @@ def test_what_is_not_http_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "descriptors", "route", "expected"),
+    ("cause", "route", "expected"),
     [
-        (socket.EAI_NONAME, True, False, (State.DOWN, Reason.DNS_ERROR)),
-        (socket.EAI_NONAME, False, True, (State.INTERNAL, Reason.RESOURCE_LIMIT)),
-        (socket.EAI_AGAIN, True, True, (State.DOWN, Reason.DNS_ERROR)),
-        (socket.EAI_AGAIN, True, False, (State.INTERNAL, Reason.NO_NETWORK)),
-        (socket.EAI_SYSTEM, True, False, (State.INTERNAL, Reason.NO_NETWORK)),
-        (socket.EAI_MEMORY, True, True, (State.INTERNAL, Reason.RESOURCE_LIMIT)),
+        (Cause.NO_SUCH_NAME, True, (State.DOWN, Reason.DNS_ERROR)),
+        (Cause.NO_SUCH_NAME, False, (State.DOWN, Reason.DNS_ERROR)),
+        (Cause.NO_ADDRESS, False, (State.DOWN, Reason.DNS_ERROR)),
+        (Cause.NOT_A_NAME, False, (State.DOWN, Reason.DNS_ERROR)),
+        (Cause.SERVER_FAILURE, True, (State.DOWN, Reason.DNS_ERROR)),
+        (Cause.SERVER_FAILURE, False, (State.INTERNAL, Reason.NO_NETWORK)),
+        (Cause.TIMED_OUT, True, (State.DOWN, Reason.DNS_TIMEOUT)),
+        (Cause.TIMED_OUT, False, (State.INTERNAL, Reason.NO_NETWORK)),
+        (Cause.UNREACHABLE, True, (State.DOWN, Reason.DNS_ERROR)),
+        (Cause.UNREACHABLE, False, (State.INTERNAL, Reason.NO_NETWORK)),
+        (Cause.RESOURCES, True, (State.INTERNAL, Reason.RESOURCE_LIMIT)),
+        (Cause.RESOURCES, False, (State.INTERNAL, Reason.RESOURCE_LIMIT)),
     ],
 )
+@pytest.mark.parametrize("phase", ["dns", None])
 def test_a_name_s_failure_is_the_target_s_only_if_this_worker_lacks_nothing(
     monkeypatch: pytest.MonkeyPatch,
-    number: int,
-    descriptors: bool,
+    cause: Cause,
     route: bool,
     expected: tuple[State, Reason],
+    phase: Phase | None,
 ) -> None:
-    monkeypatch.setattr(vantage, "out_of_descriptors", lambda: not descriptors)
     monkeypatch.setattr(vantage, "has_route", lambda: route)
 
-    assert ending(socket.gaierror(number, "some words"), "dns") == expected
+    assert ending(Unresolved(cause, "some words"), phase) == expected
 
 
 def test_a_trust_store_that_cannot_be_opened_is_not_the_certificate_s_fault(

@@ -1,16 +1,18 @@
 """One check, run as the worker runs it: on uvloop."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final
 
 import uvloop
 
-from monitoring.probes import probe
+from monitoring.probes import probe, resolving
 from monitoring.probes.guard import Guard, parse_allowed_targets
 from monitoring.probes.outcome import Outcome, Reason, State, Target
 
 LOOPBACK: Final = Guard(parse_allowed_targets("127.0.0.0/8,::1/128"))
+
+DEFAULTS: Final[dict[str, Any]] = {"guard": LOOPBACK}
+"""Fields of every Target that is not told otherwise; the tests' name server is added to them."""
 
 UP: Final = (State.UP, None)
 
@@ -30,23 +32,25 @@ def ending(outcome: Outcome) -> tuple[State, Reason | None]:
     return outcome.state, outcome.reason
 
 
-def check(
-    url: str, *, seconds: float = 5.0, after: Callable[[], None] = lambda: None, **fields: Any
-) -> Outcome:
+def target(url: str, **fields: Any) -> Target:
+    """Return a target that may be on loopback, and whose name our name server is asked for."""
+    return Target(url=url, **{**DEFAULTS, **fields})
+
+
+def check(url: str, *, seconds: float = 5.0, **fields: Any) -> Outcome:
     """Check a URL once.
 
     Args:
         url: what to check.
         seconds: the total deadline.
-        after: called before the loop is closed, which waits for the resolver's threads.
         fields: of the Target.
     """
 
     async def run() -> Outcome:
-        target = Target(url=url, **{"guard": LOOPBACK, **fields})
         try:
-            return await probe(target, asyncio.get_running_loop().time() + seconds)
+            deadline = asyncio.get_running_loop().time() + seconds
+            return await probe(target(url, **fields), deadline)
         finally:
-            after()
+            await resolving.close()
 
     return uvloop.run(run())

@@ -1,7 +1,5 @@
 """A resolver that never leaves the machine, servers, and a trust store of our own."""
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,47 +8,11 @@ import pytest
 import trustme
 
 from monitoring.probes.tls import ssl_context
+from tests.integration.probes import checking
+from tests.integration.probes.nameserver import NameServer
 from tests.integration.probes.serving import Host, Server
 
 Serve = Callable[..., Server]
-
-
-class Names:
-    """What the resolver says: addresses, an error, or nothing until it is released."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, list[str] | Exception | None] = {"localhost": ["127.0.0.1"]}
-        self.asked: list[str] = []
-        self.released = threading.Event()
-
-    def look_up(self, host: str, port: int, **_: Any) -> list[Any]:
-        self.asked.append(host)
-        host.encode("idna")  # as the real one does first
-        known = self.known[host]
-        if known is None:
-            self.released.wait(60)
-            known = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        if isinstance(known, Exception):
-            raise known
-        return [
-            (
-                socket.AF_INET6 if ":" in address else socket.AF_INET,
-                socket.SOCK_STREAM,
-                6,
-                "",
-                (address, port, 0, 0) if ":" in address else (address, port),
-            )
-            for address in known
-        ]
-
-
-@pytest.fixture(autouse=True)
-def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
-    """Put our resolver in place of the system's, for every test: no packet leaves for DNS."""
-    names = Names()
-    monkeypatch.setattr(socket, "getaddrinfo", names.look_up)
-    yield names
-    names.released.set()
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +21,20 @@ def host() -> Iterator[Host]:
     host = Host()
     yield host
     host.stop()
+
+
+@pytest.fixture(autouse=True)
+def names(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
+    """Let every check ask a name server of ours: no packet leaves for DNS."""
+    server = NameServer()
+    server.known["server.example"] = ["127.0.0.1"]
+    host.call(server.open())
+    monkeypatch.setitem(checking.DEFAULTS, "nameservers", (server.address,))
+    # In place of what resolv.conf says of them on this machine.
+    monkeypatch.setenv("LOCALDOMAIN", "search.example")
+    monkeypatch.setenv("RES_OPTIONS", "ndots:1")
+    yield server
+    host.call(server.close())
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,16 @@ from monitoring.probes import vantage
 from monitoring.probes.guard import Guard, parse_allowed_targets
 from monitoring.probes.outcome import Reason
 from tests.integration.probes.checking import UP, check, down, ending, internal
-from tests.integration.probes.conftest import Names, Serve
+from tests.integration.probes.conftest import Serve
+from tests.integration.probes.nameserver import (
+    NODATA,
+    NXDOMAIN,
+    REFUSED,
+    SERVFAIL,
+    SILENCE,
+    NameServer,
+    Says,
+)
 from tests.integration.probes.serving import Server, answer, replies
 
 NOBODY = Guard()
@@ -47,13 +55,13 @@ def free_port() -> int:
 
 
 def test_a_name_is_resolved_and_its_address_told(server: Server) -> None:
-    outcome = check(server.url(host="localhost"))
+    outcome = check(server.url(host="server.example"))
 
     assert (ending(outcome), outcome.ip) == (UP, "127.0.0.1")
     assert outcome.phases.dns_us is not None
 
 
-def test_an_ipv6_address_is_dialled_as_it_is(serve: Serve, names: Names) -> None:
+def test_an_ipv6_address_is_dialled_as_it_is(serve: Serve, names: NameServer) -> None:
     server = serve(replies(answer()), host="::1")
 
     outcome = check(server.url(host="[::1]"))
@@ -64,45 +72,44 @@ def test_an_ipv6_address_is_dialled_as_it_is(serve: Serve, names: Names) -> None
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("says", "words"),
     [
-        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
-        socket.gaierror(socket.EAI_NODATA, "No address associated with hostname"),
-        socket.gaierror(socket.EAI_FAIL, "Non-recoverable failure in name resolution"),
-        socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+        (NXDOMAIN, "no such name (NXDOMAIN)"),
+        (NODATA, "the name has no such address (NODATA)"),
+        (SERVFAIL, "the name servers answered SERVFAIL (asked: {address})"),
+        (REFUSED, "the name servers answered REFUSED (asked: {address})"),
     ],
 )
 def test_a_name_that_does_not_resolve_is_a_dns_error(
-    names: Names, monkeypatch: pytest.MonkeyPatch, error: socket.gaierror
+    names: NameServer, monkeypatch: pytest.MonkeyPatch, says: Says, words: str
 ) -> None:
     monkeypatch.setattr(vantage, "has_route", lambda: True)
-    names.known["gone.example"] = error
+    names.known["gone.example"] = says
 
     outcome = check("http://gone.example/?token=hunter2")
 
     assert ending(outcome) == down(Reason.DNS_ERROR)
-    assert outcome.detail == f"no address for gone.example: {error.strerror}".lower()
+    words = words.format(address=names.address)
+    assert outcome.detail == f"no address for gone.example: {words}"
     assert (outcome.ip, outcome.phases.connect_us) == (None, None)
     assert outcome.phases.dns_us is not None
 
 
 @pytest.mark.parametrize(
-    "host", ["a" * 64 + ".example", "a..example", ".example", "xn--ls8h.example", "_a.example"]
+    "name", ["a" * 64 + ".example", "a..example", ".example", "xn--ls8h.example", "_a.example"]
 )
-def test_a_host_that_dns_cannot_hold_is_a_dns_error(names: Names, host: str) -> None:
-    names.known[host] = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    outcome = check(f"http://{host}/")
+def test_a_host_that_dns_cannot_hold_is_a_dns_error(name: str) -> None:
+    outcome = check(f"http://{name}/")
 
     assert ending(outcome) == down(Reason.DNS_ERROR)
-    assert host in outcome.detail
+    assert name in outcome.detail
 
 
-def test_a_resolver_without_an_answer_is_a_dns_timeout(names: Names) -> None:
-    names.known["slow.example"] = None
+def test_a_resolver_without_an_answer_is_a_dns_timeout(names: NameServer) -> None:
+    names.known["slow.example"] = SILENCE
     started = time.monotonic()
 
-    outcome = check("http://slow.example/", seconds=0.4, after=names.released.set)
+    outcome = check("http://slow.example/", seconds=0.4)
 
     assert ending(outcome) == down(Reason.DNS_TIMEOUT)
     assert outcome.detail == "no answer from DNS for slow.example within 0.4 s"
@@ -111,11 +118,12 @@ def test_a_resolver_without_an_answer_is_a_dns_timeout(names: Names) -> None:
     assert time.monotonic() - started < 0.9
 
 
-def test_without_a_network_a_name_s_silence_is_our_fault(
-    names: Names, monkeypatch: pytest.MonkeyPatch
+def test_without_a_network_a_name_server_s_failure_is_our_fault(
+    names: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The resolver of this machine itself answers without one, but only that it cannot."""
     monkeypatch.setattr(vantage, "has_route", lambda: False)
-    names.known["some.example"] = socket.gaierror(socket.EAI_AGAIN, "Temporary failure")
+    names.known["some.example"] = SERVFAIL
 
     assert ending(check("http://some.example/")) == internal(Reason.NO_NETWORK)
 
@@ -139,7 +147,7 @@ def test_a_black_hole_is_a_connect_timeout_in_time() -> None:
     assert time.monotonic() - started < 0.9
 
 
-@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("name", ["127.0.0.1", "server.example"])
 def test_a_forbidden_address_gets_no_connection(server: Server, name: str) -> None:
     outcome = check(server.url(host=name), guard=NOBODY)
 
@@ -151,7 +159,9 @@ def test_a_forbidden_address_gets_no_connection(server: Server, name: str) -> No
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_one_forbidden_address_refuses_the_name(serve: Serve, names: Names, order: int) -> None:
+def test_one_forbidden_address_refuses_the_name(
+    serve: Serve, names: NameServer, order: int
+) -> None:
     allowed = serve(replies(answer()), host="127.0.0.1")
     forbidden = serve(replies(answer()), host="127.0.0.2", port=allowed.port)
     names.known["both.example"] = ["127.0.0.1", "127.0.0.2"][::order]
@@ -164,19 +174,12 @@ def test_one_forbidden_address_refuses_the_name(serve: Serve, names: Names, orde
 
 
 def test_a_name_that_changes_its_answer_is_judged_by_what_is_dialled(
-    serve: Serve, names: Names, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, names: NameServer
 ) -> None:
     """DNS rebinding: the second answer would be a forbidden address."""
     allowed = serve(replies(answer()), host="127.0.0.1")
     forbidden = serve(replies(answer()), host="127.0.0.2", port=allowed.port)
-    answers = iter([["127.0.0.1"], ["127.0.0.2"], ["127.0.0.2"]])
-    real = names.look_up
-
-    def look_up(host: str, port: int, **options: Any) -> list[Any]:
-        names.known[host] = next(answers)
-        return real(host, port, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    names.known["rebound.example"] = [Says(["127.0.0.1"], ttl=0), Says(["127.0.0.2"], ttl=0)]
     guard = Guard(parse_allowed_targets("127.0.0.1"))
 
     first = check(allowed.url(host="rebound.example"), guard=guard)
@@ -187,7 +190,7 @@ def test_a_name_that_changes_its_answer_is_judged_by_what_is_dialled(
     assert forbidden.connections == 0
 
 
-def test_the_next_address_is_tried_where_one_refuses(server: Server, names: Names) -> None:
+def test_the_next_address_is_tried_where_one_refuses(server: Server, names: NameServer) -> None:
     names.known["two.example"] = ["127.0.0.2", "127.0.0.1"]
 
     outcome = check(server.url(host="two.example"))
@@ -195,7 +198,7 @@ def test_the_next_address_is_tried_where_one_refuses(server: Server, names: Name
     assert (ending(outcome), outcome.ip) == (UP, "127.0.0.1")
 
 
-def test_a_dead_address_does_not_hold_up_the_next(serve: Serve, names: Names) -> None:
+def test_a_dead_address_does_not_hold_up_the_next(serve: Serve, names: NameServer) -> None:
     names.known["two.example"] = ["127.0.0.2", "127.0.0.1"]
     with black_hole("127.0.0.2") as port:
         server = serve(replies(answer()), port=port)
@@ -206,7 +209,7 @@ def test_a_dead_address_does_not_hold_up_the_next(serve: Serve, names: Names) ->
     assert 200_000 < outcome.phases.connect_us < 900_000
 
 
-def test_several_dead_addresses_end_in_time(names: Names) -> None:
+def test_several_dead_addresses_end_in_time(names: NameServer) -> None:
     names.known["dead.example"] = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
     started = time.monotonic()
     with contextlib.ExitStack() as holes:

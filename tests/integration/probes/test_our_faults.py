@@ -14,7 +14,8 @@ from monitoring.probes import dialling, tls
 from monitoring.probes.outcome import Reason, State
 from monitoring.probes.wire import Wire
 from tests.integration.probes.checking import check, down, ending, internal
-from tests.integration.probes.conftest import Names, Serve
+from tests.integration.probes.conftest import Serve
+from tests.integration.probes.nameserver import NameServer
 from tests.integration.probes.serving import Server, answer, replies
 
 
@@ -67,7 +68,7 @@ def test_what_the_kernel_says_at_the_connection_is_put_down_to_whom_it_concerns(
 )
 def test_of_several_addresses_the_most_telling_failure_counts(
     kernel: dict[str, int],
-    names: Names,
+    names: NameServer,
     first: int,
     second: int,
     expected: tuple[State, Reason],
@@ -95,27 +96,32 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 _NO_DESCRIPTORS = """
-    import asyncio, contextlib, os, resource, socket, sys
+    import asyncio, os, pathlib, resource, sys
     import uvloop
-    from monitoring.probes import probe
+    from monitoring.probes import probe, resolving
     from monitoring.probes.guard import Guard, parse_allowed_targets
     from monitoring.probes.outcome import Target
 
-    url, named = sys.argv[1:]
-    def as_the_system_says(*_, **__):
-        # As the system's, which opens files to know, and has no words for that it cannot.
-        with contextlib.suppress(OSError):
-            socket.socket().close()
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-    socket.getaddrinfo = as_the_system_says
+    url, named, nameserver = sys.argv[1:]
 
     async def main():
         guard = Guard(parse_allowed_targets("127.0.0.0/8"))
         loop = asyncio.get_running_loop()
-        async def check(url):
-            return await probe(Target(url=url, guard=guard), loop.time() + 5)
-        # What is made at the first check, modules and a thread, needs files as well.
+        async def check(url, nameserver=nameserver):
+            target = Target(url=url, guard=guard, nameservers=(nameserver,))
+            return await probe(target, loop.time() + 5)
+        def files():
+            return sum(1 for each in pathlib.Path("/proc/self/fd").iterdir())
+        # What is made at the first check, modules and a resolver, needs files as well.
         outcomes = [await check(url), await check(named)]
+        before = files()
+        while True:
+            await check(named)
+            # The resolver's own thread closes its socket after that.
+            await asyncio.sleep(0.05)
+            if files() <= before:
+                break
+            before = files()
         resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
         held = []
         try:
@@ -123,10 +129,11 @@ _NO_DESCRIPTORS = """
                 held.append(os.dup(0))
         except OSError:
             pass
-        outcomes += [await check(url), await check(named)]
+        outcomes += [await check(url), await check(named), await check(named, "127.0.0.1")]
         for each in held:
             os.close(each)
         outcomes.append(await check(url))
+        await resolving.close()
         for outcome in outcomes:
             print(outcome.state, outcome.reason)
 
@@ -134,11 +141,13 @@ _NO_DESCRIPTORS = """
 """
 
 
-def test_without_descriptors_it_is_our_fault_and_passes_with_them(server: Server) -> None:
+def test_without_descriptors_it_is_our_fault_and_passes_with_them(
+    server: Server, names: NameServer
+) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-W", "error", "-c", textwrap.dedent(_NO_DESCRIPTORS)),
-            *(server.url(), server.url(host="named.example")),
+            *(server.url(), server.url(host="named.example"), names.address),
         ],
         check=False,
         capture_output=True,
@@ -149,6 +158,7 @@ def test_without_descriptors_it_is_our_fault_and_passes_with_them(server: Server
     assert done.stdout.splitlines() == [
         "up None",
         "down dns_error",
+        "internal resource_limit",
         "internal resource_limit",
         "internal resource_limit",
         "up None",
@@ -189,7 +199,7 @@ def test_a_defect_of_ours_is_ours_and_logged(
 
 def test_a_url_that_is_none_is_our_defect_and_no_exception() -> None:
     with capture_logs() as logs:
-        outcome = check("http://[broken/")
+        outcome = check("http://example.example:port/")
 
     assert ending(outcome) == internal(Reason.PROBE_ERROR)
     assert len(logs) == 1

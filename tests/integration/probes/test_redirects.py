@@ -7,7 +7,8 @@ import pytest
 from monitoring.probes.guard import Guard, parse_allowed_targets
 from monitoring.probes.outcome import Reason, State
 from tests.integration.probes.checking import UP, check, down, ending
-from tests.integration.probes.conftest import Names, Serve
+from tests.integration.probes.conftest import Serve
+from tests.integration.probes.nameserver import NameServer
 from tests.integration.probes.serving import (
     answer,
     redirects,
@@ -139,7 +140,7 @@ def test_redirects_are_followed_up_to_the_limit(
     ],
 )
 def test_a_redirect_to_what_is_no_web_address_is_invalid(
-    serve: Serve, names: Names, location: str
+    serve: Serve, names: NameServer, location: str
 ) -> None:
     server = serve(replies(redirects(location)))
 
@@ -226,7 +227,7 @@ def test_a_redirect_to_a_forbidden_address_is_refused_without_a_connection(
     ["127.1", "0x7f000001", "2130706433", "[::ffff:127.0.0.1]", "localhost"],
 )
 def test_an_odd_spelling_of_a_forbidden_address_is_refused_too(
-    serve: Serve, names: Names, spelling: str
+    serve: Serve, names: NameServer, spelling: str
 ) -> None:
     # A resolver reads the numbers so; ours is told to.
     for number in ("127.1", "0x7f000001", "2130706433"):

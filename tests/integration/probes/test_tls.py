@@ -11,7 +11,8 @@ import trustme
 from monitoring.probes.outcome import Reason, State
 from monitoring.probes.tls import ssl_context
 from tests.integration.probes.checking import UP, check, down, ending, internal
-from tests.integration.probes.conftest import Names, Serve
+from tests.integration.probes.conftest import Serve
+from tests.integration.probes.nameserver import NameServer
 from tests.integration.probes.serving import (
     Behaviour,
     Server,
@@ -44,14 +45,14 @@ def context(
 @pytest.fixture
 def secure(serve: Serve, authority: trustme.CA) -> Server:
     """A server with a certificate for what it is called here."""
-    names = ("127.0.0.1", "localhost", "::1", INTERNATIONAL)
+    names = ("127.0.0.1", "server.example", "::1", INTERNATIONAL)
     return serve(replies(answer()), tls=context(authority, *names))
 
 
 @pytest.mark.usefixtures("trust")
-@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "localhost.", INTERNATIONAL])
-def test_a_trusted_certificate_is_up(secure: Server, names: Names, name: str) -> None:
-    names.known |= {"localhost.": ["127.0.0.1"], INTERNATIONAL: ["127.0.0.1"]}
+@pytest.mark.parametrize("name", ["127.0.0.1", "server.example", "server.example.", INTERNATIONAL])
+def test_a_trusted_certificate_is_up(secure: Server, names: NameServer, name: str) -> None:
+    names.known[INTERNATIONAL] = ["127.0.0.1"]
 
     outcome = check(secure.url(host=name))
 
@@ -62,7 +63,7 @@ def test_a_trusted_certificate_is_up(secure: Server, names: Names, name: str) ->
 
 @pytest.mark.usefixtures("trust")
 def test_a_name_that_idna_2008_has_not_is_verified_too(
-    serve: Serve, authority: trustme.CA, names: Names
+    serve: Serve, authority: trustme.CA, names: NameServer
 ) -> None:
     """Emoji have no place in IDNA 2008, yet there are such domains, with certificates."""
     names.known["xn--ls8h.emoji.example"] = ["127.0.0.1"]
