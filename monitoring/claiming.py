@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 import structlog
+from django.conf import settings
 from django.db import connection
 
 from domains.expected_status import parse_expected_status
@@ -194,6 +195,7 @@ def target_of(domain: Watched, *, guard: Guard) -> Target:
         ip_version=_IP_VERSIONS[domain.ip_version],
         assertions=() if domain.assertions == _NONE else read_assertions(domain.assertions),
         degraded_after_us=domain.degraded_after_us,
+        nameservers=settings.SENTINEL_NAMESERVERS,
         guard=guard,
     )
 

@@ -25,6 +25,7 @@ from monitoring.probes.guard import (
     parse_allowed_targets,
     parse_refused_targets,
 )
+from monitoring.probes.nameservers import parse_nameservers
 
 API_KEY_FORM: Final = re.compile(r"[!-~]{32,200}")
 _FERNET_KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=")  # 32 bytes in the URL's base64
@@ -76,6 +77,10 @@ def _allowed(value: Any) -> Any:
 
 def _refused(value: Any) -> Any:
     return parse_refused_targets(value) if isinstance(value, str) else value
+
+
+def _nameservers(value: Any) -> Any:
+    return parse_nameservers(value) if isinstance(value, str) else value
 
 
 def _flag(value: Any) -> Any:
@@ -147,6 +152,7 @@ class Environment(BaseSettings):
     SENTINEL_REFUSED_TARGETS: Annotated[
         tuple[OwnAddress | Listener, ...], BeforeValidator(_refused), Field(validate_default=False)
     ] = ()
+    SENTINEL_NAMESERVERS: Annotated[tuple[str, ...], BeforeValidator(_nameservers)] = ()
     SENTINEL_WORKER_PROCESSES: Annotated[Number, Field(ge=1, le=256)] | None = None
     SENTINEL_RAW_RETENTION_DAYS: Annotated[Number, Field(ge=2, le=3650)] = 30
     SENTINEL_ALLOWED_HOSTS: Annotated[tuple[str, ...], BeforeValidator(_names)] = ("*",)

@@ -99,6 +99,7 @@ SENTINEL_OWN_ADDRESSES: Final = (
     *listeners(ENVIRONMENT, database_url=DATABASE_URL, redis_url=REDIS_URL),
     *ENVIRONMENT.SENTINEL_REFUSED_TARGETS,
 )
+SENTINEL_NAMESERVERS = ENVIRONMENT.SENTINEL_NAMESERVERS
 
 # --- Limits, in seconds, in the order that `monitoring.checks` verifies at every start ----
 

@@ -4,30 +4,29 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('monitoring', '0001_initial'),
+        ("monitoring", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='domainstate',
-            name='certificate',
+            model_name="domainstate",
+            name="certificate",
             field=models.JSONField(null=True),
         ),
         migrations.AddField(
-            model_name='domainstate',
-            name='tls_expires_at',
+            model_name="domainstate",
+            name="tls_expires_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='result',
-            name='hops',
+            model_name="result",
+            name="hops",
             field=models.JSONField(null=True),
         ),
         migrations.AddField(
-            model_name='result',
-            name='http_version',
+            model_name="result",
+            name="http_version",
             field=models.CharField(max_length=3, null=True),
         ),
     ]
