@@ -27,6 +27,9 @@ MAX_PATTERN_PROGRAM: Final = 1000
 every byte through each of them."""
 MAX_PATTERN_MEMORY: Final = 128 * 1024
 MAX_PATH_CHARS: Final = 300
+MAX_PATH_FILTERS: Final = 10
+MAX_PATH_PARENTHESES: Final = 20
+"""The library's parser calls itself for each, as deep as the stack happens to allow."""
 MAX_PATH_NESTING: Final = 20
 """How deep a filter's expressions stand in each other; ``a || b || c`` is three deep."""
 
@@ -135,6 +138,12 @@ def compile_path(text: str) -> JSONPath:
         raise ValueError(f"the path is too long: write at most {MAX_PATH_CHARS} characters")
     if not text.startswith("$"):
         raise ValueError("a JSON path begins with $: write one such as $.checks[0].status")
+    if text.count("?") > MAX_PATH_FILTERS:
+        raise ValueError(f"the path has too many filters: write at most {MAX_PATH_FILTERS}")
+    if text.count("(") > MAX_PATH_PARENTHESES:
+        raise ValueError(
+            f"the path has too many parentheses: write at most {MAX_PATH_PARENTHESES} pairs"
+        )
     try:
         path = _ENVIRONMENT.compile(text)
     except JSONPathError as error:

@@ -18,7 +18,7 @@ from monitoring.probes.decoding import MAX_TEXT_BYTES, NotReadable, as_json, as_
 
 MAX_PATTERN_WORK: Final = 100_000_000
 """Instructions of patterns times bytes searched, in one judgement: a second at the worst."""
-LIGHT_PATTERN_WORK: Final = 1_000_000
+LIGHT_WORK: Final = 1_000_000
 LIGHT_JSON_BYTES: Final = 64 * 1024
 
 
@@ -36,13 +36,14 @@ def is_heavy(assertions: Sequence[Assertion], answer: Answer) -> bool:
     Then its place is a thread: RE2 lets an event loop run meanwhile.
     """
     size = len(answer.body or b"")
+    if size > LIGHT_JSON_BYTES and any(each.kind == "json" for each in assertions):
+        return True
     work = sum(
-        compile_pattern(each.expected).program * size
+        size * (compile_pattern(each.expected).program if "matches" in each.operator else 1)
         for each in assertions
-        if each.kind == "body" and each.operator in ("matches", "not_matches")
+        if each.kind == "body"
     )
-    parsed = size > LIGHT_JSON_BYTES and any(each.kind == "json" for each in assertions)
-    return parsed or work > LIGHT_PATTERN_WORK
+    return work > LIGHT_WORK
 
 
 def judge(assertions: Sequence[Assertion], answer: Answer) -> Verdict | None:

@@ -1,12 +1,13 @@
 """Judging: what holds, what fails and in which words, whatever the answer is."""
 
+import contextlib
 import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from domains.expressions import compile_path
@@ -160,7 +161,10 @@ def test_a_failure_says_what_was_expected_and_found(
         (in_json("$.status", "equals", "ok"), 'JSON $.status is "failing", expected "ok"'),
         (in_json("$.on", "equals", 1), "JSON $.on is true, expected 1"),
         (in_json("$.count", "equals", True), "JSON $.count is 3, expected true"),
-        (in_json("$.deep.er[0]", "equals", {"ok": 1}), 'JSON $.deep.er[0] is an object, expected {"ok": 1}'),
+        (
+            in_json("$.deep.er[0]", "equals", {"ok": 1}),
+            'JSON $.deep.er[0] is an object, expected {"ok": 1}',
+        ),
         (in_json("$.tags", "equals", ["a"]), 'JSON $.tags is an array of 2, expected ["a"]'),
         (in_json("$.on", "at_least", 0), "JSON $.on is true, expected at least 0"),
         (in_json("$.status", "below", 5), 'JSON $.status is "failing", expected less than 5'),
@@ -202,17 +206,20 @@ def test_values_compare_by_the_rules_of_json(item: dict[str, Any], words: str | 
             "the certificate expired 2026-11-20, expected at least 14 more days",
         ),
         (
-            {"body": None, "encoding_problem": "unknown coding 'rot\x0013'"},
+            {"body": None, "encoding_problem": "coding 'rot\x0013'"},
             body("contains", "x"),
-            "the body could not be unpacked (unknown coding 'rot\ufffd13'), "
-            "expected it to contain 'x'",
+            "the body could not be unpacked (coding 'rot\ufffd13'), expected it to contain 'x'",
         ),
         (
             {"body": None, "encoding_problem": "broken gzip"},
             in_json("$.a", "equals", 1),
             "the body could not be unpacked (broken gzip), expected 1",
         ),
-        ({"body": None}, body("not_contains", "x"), "the body was not kept, expected it not to contain 'x'"),
+        (
+            {"body": None},
+            body("not_contains", "x"),
+            "the body was not kept, expected it not to contain 'x'",
+        ),
         (
             {"body": b"\x89PNG\r\n\x1a\n\0\0\0\r"},
             body("not_contains", "x"),
@@ -259,10 +266,12 @@ def test_values_compare_by_the_rules_of_json(item: dict[str, Any], words: str | 
             "the body of 1048577 bytes is too large for its patterns, expected it to match 'x'",
         ),
         (
-            {"body": b" " * (MAX_TEXT_BYTES + 1), "headers": ((b"content-type", b"a/b;charset=big5"),)},
+            {"body": b" " * 1_048_577, "headers": ((b"Content-Type", b"a/b;charset=big5"),)},
             body("contains", "x"),
-            "the body of 1048577 bytes is too large to be read as big5 (at most 1048576), "
-            "expected it to contain 'x'",
+            (
+                "the body of 1048577 bytes is too large to be read as big5 (at most 1048576), "
+                "expected it to contain 'x'"
+            ),
         ),
         (
             {"body": b'{"a": "' + b"x\\n\\u202e" * 100 + b'"}'},
@@ -372,7 +381,7 @@ ANY_ASSERTION = st.one_of(
     ),
     st.builds(
         in_json,
-        st.sampled_from(["$", "$.a", "$..*", "$[?@.a < $[0]]", "$[?count(@..*) > 1].a", "$[-1:0:-1]"]),
+        st.sampled_from(["$", "$.a", "$..*", "$[?@.a < $[0]]", "$[?count(@..*) > 1].a", "$[::-1]"]),
         st.sampled_from(["equals", "not_equals", "below", "above"]),
         st.sampled_from([0, 1, -0.5]),
     ),
@@ -430,6 +439,18 @@ def cpu_of(run: Any) -> float:
     return time.process_time() - before
 
 
+WALKS = (
+    "$..*",
+    "$.*[*]",
+    "$..[?@.a == 1]",
+    "$[?@[?@[?@[?@]]]]",
+    "$.c[?$.a == $.b || $.a < $.b]",
+    "$..[?count(@..*) > 1]",
+    "$[0]" + "..[0]" * 40,
+    "$" + "[*,*]" * 50,
+)
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -440,50 +461,82 @@ def cpu_of(run: Any) -> float:
         # A key that the library's own walk would copy for every child below it.
         json.dumps({"k" * 200_000: [1] * 100_000}),
         json.dumps({"a": "x" * 200_000 + "1", "b": "x" * 200_000 + "2", "c": [1] * 40_000}),
-        json.dumps({"a": dict.fromkeys(map(str, range(15_000))), "b": {"z": 1}, "c": [1] * 9}),
+        json.dumps({"a": {str(n): n for n in range(15_000)}, "b": {"z": 1}, "c": [1] * 9}),
     ],
     ids=["lists", "numbers", "deep", "many deep", "long key", "long texts", "wide"],
 )
+def test_no_path_and_document_take_long_together(document: str) -> None:
+    root = json.loads(document)
+
+    def walk(path: str) -> None:
+        with contextlib.suppress(jsonquery.TooCostly):
+            jsonquery.select(compile_path(path), root, jsonquery.Budget())
+
+    assert max(cpu_of(lambda path=path: walk(path)) for path in WALKS) < 2
+
+
+@given(
+    document=JSON_VALUES,
+    path=st.sampled_from(
+        [
+            *("$", "$.a", "$[0]", "$[-1]", "$.*", "$..a", "$..[0]", "$..*", "$[::-1]", "$[1:]"),
+            *("$[:0]", "$['a','b',0]", "$..['b'].*", "$..a..b", "$[*,0]", "$[?@.a]", "$[?!@.b]"),
+        ]
+    ),
+)
+def test_values_are_selected_as_the_library_does(document: object, path: str) -> None:
+    # A text at the root it takes for a document yet to be parsed; NaN is no JSON.
+    assume(isinstance(document, dict | list) and "nan" not in repr(document))
+    compiled = compile_path(path)
+
+    assert jsonquery.select(compiled, document, jsonquery.Budget()) == compiled.findall(
+        document  # type: ignore[arg-type]
+    )
+
+
 @pytest.mark.parametrize(
-    "path",
+    ("test", "taken"),
     [
-        "$..*",
-        "$.*[*]",
-        "$..[?@.a == 1]",
-        "$[?@[?@[?@[?@]]]]",
-        "$.c[?$.a == $.b || $.a < $.b]",
-        "$..[?count(@..*) > 1]",
-        "$[0]" + "..[0]" * 40,
-        "$" + "[*,*]" * 50,
+        ("@.n == 1", [0, 1]),
+        ("@.n == true", [2]),
+        ("@.n != 1", [2, 3, 4, 5]),
+        ("@.n == null", [3]),
+        ("@.n < 2", [0, 1]),
+        ("@.n <= 1.0", [0, 1]),
+        ("@.n >= null", [3]),
+        ("@.n > 'a'", [4]),
+        ("@.n == $.x", [5]),
+        ("@.n == @.m", [5]),
+        ("!@.n", [5]),
+        ("@.n && !(@.n == 1)", [2, 3, 4]),
+        ("length(@.n) == 1", [4]),
+        ("count(@.*) == 0", [5]),
+        ("value(@.*) == 'b'", [4]),
     ],
 )
-def test_no_path_and_document_take_long_together(path: str, document: str) -> None:
-    root, budget = json.loads(document), jsonquery.Budget()
+def test_filters_compare_by_rfc_9535(test: str, taken: list[int]) -> None:
+    items: list[dict[str, Any]] = [{"n": 1}, {"n": 1.0}, {"n": True}, {"n": None}, {"n": "b"}, {}]
 
-    def run() -> None:
-        try:
-            jsonquery.select(compile_path(path), root, budget)
-        except jsonquery.TooCostly:
-            assert budget.left < 0
+    found = jsonquery.select(compile_path(f"$[?{test}]"), items, jsonquery.Budget())
 
-    assert cpu_of(run) < 2
+    assert [id(each) for each in found] == [id(items[index]) for index in taken]
+
+
+def test_all_patterns_of_a_judgement_share_one_bound() -> None:
+    given = answer(body=b"ab" * (MAX_TEXT_BYTES // 2))
+    items = [body("not_matches", f"(?:[ab]{{1,9}}a){{4}}{n}") for n in range(20)]
+
+    assert detail(items[0], given) is None
+    before = time.process_time()
+    verdict = judge(stored(*items), given)
+    assert time.process_time() - before < 15
+    assert verdict is not None
+    assert "is too large for its patterns" in verdict.detail
 
 
 def test_a_path_that_leads_past_too_many_values_fails_in_words() -> None:
     given = answer(body=b"[" + b"1," * 60_000 + b"1]")
 
-    assert detail(in_json("$[?@ > 1]", "exists", False), given) == (
+    assert detail(in_json("$[?@ > 1]", "exists", value=False), given) == (
         "JSON $[?@ > 1] leads past more than 50000 values, expected a shorter way"
     )
-
-
-def test_all_patterns_of_a_judgement_share_one_bound() -> None:
-    given = answer(body=b"a" * MAX_TEXT_BYTES)
-    items = [body("not_matches", f"(?:a?){{20}}a{{20}}{index}") for index in range(20)]
-
-    spent = cpu_of(lambda: judge(stored(*items), given))
-
-    assert "is too large for its patterns" in (detail(items[0], given) or "") or spent < 30
-    last = judge(stored(*items), given)
-    assert last is not None
-    assert "is too large for its patterns" in last.detail
