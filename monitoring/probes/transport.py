@@ -56,8 +56,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     request goes. HTTPX's time-outs, which are per operation, are not looked at: the caller
     sets one deadline around it all (``asyncio.timeout``).
 
-    Raises what the resolver, the socket, ssl and ``monitoring.probes.faults`` raise, unmapped: the one
-    map to reasons is in ``monitoring.probes.reasons``.
+    Raises what the resolver, the socket, ssl and ``monitoring.probes.faults`` raise,
+    unmapped: the one map to reasons is in ``monitoring.probes.reasons``.
     """
 
     def __init__(
