@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -238,6 +238,7 @@ def test_a_usual_pattern_is_small(pattern: str) -> None:
     assert compile_pattern(pattern).program < MAX_PATTERN_PROGRAM / 10
 
 
+@settings(deadline=None)  # a shared machine pauses
 @given(st.text(max_size=30) | st.text("(){}[]?*+|\\a1,^$.:-", max_size=60))
 def test_any_pattern_is_taken_or_refused_with_a_cure(pattern: str) -> None:
     refusal = refused(compile_pattern, pattern)
@@ -255,6 +256,7 @@ PIECES = [
 ]  # fmt: skip
 
 
+@settings(deadline=None)  # a shared machine pauses
 @given(st.lists(st.sampled_from(PIECES), max_size=20).map(lambda parts: "$" + "".join(parts)))
 def test_any_path_is_taken_or_refused_with_a_cure(path: str) -> None:
     refusal = refused(compile_path, path)
@@ -308,6 +310,7 @@ JSON_VALUES = st.recursive(
 FIELDS = ["type", "name", "path", "operator", "value", "severity"]
 
 
+@settings(deadline=None)  # a shared machine pauses
 @given(
     st.dictionaries(
         st.sampled_from(FIELDS),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from domains.expressions import compile_path
@@ -400,6 +400,7 @@ JSON_VALUES = st.recursive(
 HEADER_NAMES = st.sampled_from([b"Content-Type", b"X", b"set-cookie", b"Location", b"\xff"])
 
 
+@settings(deadline=None)  # a shared machine pauses
 @given(
     items=st.lists(ANY_ASSERTION, min_size=1, max_size=4),
     content=st.binary(max_size=200) | JSON_VALUES.map(lambda value: json.dumps(value).encode()),
@@ -475,6 +476,7 @@ def test_no_path_and_document_take_long_together(document: str) -> None:
     assert max(cpu_of(lambda path=path: walk(path)) for path in WALKS) < 2
 
 
+@settings(deadline=None)  # a shared machine pauses
 @given(
     document=JSON_VALUES,
     path=st.sampled_from(
