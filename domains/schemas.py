@@ -154,12 +154,24 @@ class LastResult(Schema):
     total_us: int | None
 
 
+class CertificateOut(Schema):
+    """What a server shows of itself; ``problem`` says why it was not believed, if it was not."""
+
+    subject: str
+    issuer: str
+    not_before: datetime
+    not_after: datetime
+    problem: str | None
+
+
 class Observation(Schema):
     """What has been seen of a domain: nulls until the first result."""
 
     state: State | None = None
     since: datetime | None = None
     last_result: LastResult | None = None
+    tls_expires_at: datetime | None = None
+    certificate: CertificateOut | None = None
 
 
 _DOMAIN_EXAMPLE: Final[dict[str, JsonValue]] = {
@@ -196,6 +208,14 @@ _DOMAIN_EXAMPLE: Final[dict[str, JsonValue]] = {
         "status_code": 200,
         "total_us": 48213,
     },
+    "tls_expires_at": "2027-02-01T08:00:00Z",
+    "certificate": {
+        "subject": "example.org",
+        "issuer": "Example Trust R1",
+        "not_before": "2026-11-03T08:00:00Z",
+        "not_after": "2027-02-01T08:00:00Z",
+        "problem": None,
+    },
 }
 
 
@@ -228,6 +248,11 @@ class DomainOut(Schema):
     state: State | None
     since: datetime | None
     last_result: LastResult | None
+    tls_expires_at: Annotated[
+        datetime | None,
+        Field(description="When the target's certificate ends; the soonest over its locations."),
+    ]
+    certificate: CertificateOut | None
 
 
 class DomainPage(Schema):
@@ -253,4 +278,6 @@ def domain_out(domain: models.Domain, seen: Mapping[int, Observation]) -> dict[s
         "state": observation.state,
         "since": observation.since,
         "last_result": observation.last_result,
+        "tls_expires_at": observation.tls_expires_at,
+        "certificate": observation.certificate,
     }

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AwareDatetime
 from domains.api import Cursor, DomainId, Limit, next_link
 from domains.clock import database_now
 from domains.paging import DEFAULT_LIMIT
-from domains.schemas import LastResult, Observation, problems
+from domains.schemas import CertificateOut, LastResult, Observation, problems
 from domains.services import get_domain
 from monitoring import dispatch, history, rollups, tasks
 from monitoring.schemas import (
@@ -80,6 +80,8 @@ def observe(domain_ids: Sequence[int]) -> Mapping[int, Observation]:
             )
             if known.last_result
             else None,
+            tls_expires_at=known.tls_expires_at,
+            certificate=CertificateOut(**known.certificate) if known.certificate else None,
         )
         for domain_id, known in history.present(domain_ids).items()
     }

@@ -51,6 +51,15 @@ _SEALED: Final = Outcome(
 )
 
 
+_UNREADABLE: Final = Outcome(
+    state=State.INTERNAL,
+    reason=Reason.PROBE_ERROR,
+    detail="what is stored of this domain cannot be read by this worker, whose version may be "
+    "older: change its assertions, or update the worker",
+    total_us=0,
+)
+
+
 class Watched(NamedTuple):
     """The columns of a domain that its check needs; headers and assertions as JSON text.
 
@@ -150,11 +159,14 @@ def claim(batch_id: int, *, now: datetime, running_limit: timedelta, guard: Guar
             work.targets[domain.id] = target_of(domain, guard=guard), domain.timeout
         except Undecipherable:
             sealed.append(domain.id)
+        except ValueError as error:
+            log.warning("a domain cannot be read", domain=domain.id, error=str(error))
+            work.rows.append(work.row(domain.id, _UNREADABLE, epoch))
     if sealed:
         log.warning(
             "secrets cannot be decrypted", domains=sealed, setting="SENTINEL_ENCRYPTION_KEYS"
         )
-    work.rows = [work.row(pk, _SEALED, epoch) for pk in sealed]
+    work.rows += [work.row(pk, _SEALED, epoch) for pk in sealed]
     if len(domains) < len(wanted):
         found = {domain.id for domain in domains}
         work.rows += [work.row(pk, _GONE, None) for pk in wanted if pk not in found]

@@ -1,9 +1,11 @@
 """What people read: pages of results, present states, manual runs, the ledger of a span."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any
 
 from django.db import connection
 from django.db.models import Q
@@ -17,11 +19,17 @@ from monitoring.verdict import worst
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """The state of a domain over its locations, since when, and its newest result."""
+    """The state of a domain over its locations, since when, and its newest result.
+
+    ``tls_expires_at`` is the soonest end of a certificate that any location was shown, and
+    ``certificate`` that one.
+    """
 
     state: State | None
     since: datetime | None
     last_result: Result | None
+    tls_expires_at: datetime | None
+    certificate: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +98,15 @@ def present(domain_ids: Sequence[int]) -> dict[int, Present]:
         rows = states.get(domain_id, [])
         state = worst([State(row.state) for row in rows])
         since = max((row.since for row in rows if row.state == state), default=None)
-        known[domain_id] = Present(state, since, newest.get(domain_id))
+        shown = [row for row in rows if row.tls_expires_at is not None]
+        soonest = min(shown, key=attrgetter("tls_expires_at"), default=None)
+        known[domain_id] = Present(
+            state,
+            since,
+            newest.get(domain_id),
+            None if soonest is None else soonest.tls_expires_at,
+            None if soonest is None else soonest.certificate,
+        )
     return known
 
 

@@ -5,6 +5,7 @@ two workers with one batch and a retry after a crash harmless. What went in is r
 so that only it moves anything else.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +14,9 @@ from typing import Any, Final
 from django.db import connection
 
 from monitoring import partitions
+from monitoring.arrays import array_literal
 from monitoring.models import Kind
-from monitoring.probes.outcome import Outcome, Reason, State
+from monitoring.probes.outcome import Hop, Outcome, Reason, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ _COLUMNS: Final[tuple[tuple[str, str], ...]] = (
     ("total_us", "integer"),
     ("bytes", "bigint"),
     ("redirects", "smallint"),
+    ("http_version", "text"),
+    ("hops", "jsonb"),
 )
 _INSERT: Final = (
     f"INSERT INTO {partitions.TABLE} ({', '.join(name for name, _ in _COLUMNS)}) "
@@ -71,9 +75,9 @@ def insert(rows: Sequence[Row]) -> set[Key]:
     """
     if not rows:
         return set()
-    values = zip(*(_values(row) for row in rows), strict=True)
+    columns = zip(*(_values(row) for row in rows), strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(_INSERT, [list(column) for column in values])
+        cursor.execute(_INSERT, [array_literal(column) for column in columns])
         return set(cursor.fetchall())
 
 
@@ -112,4 +116,24 @@ def _values(row: Row) -> tuple[Any, ...]:
         outcome.total_us,
         outcome.bytes,
         outcome.redirects,
+        outcome.http_version,
+        json.dumps([_hop(hop) for hop in outcome.hops]) if outcome.redirects else None,
     )
+
+
+def _hop(hop: Hop) -> dict[str, Any]:
+    """Return what is kept of a hop; its certificate, if any, is kept with the state."""
+    return {
+        "url": hop.url,
+        "method": hop.method,
+        "status_code": hop.status_code,
+        "http_version": hop.http_version,
+        "ip": hop.ip,
+        "dns_us": hop.phases.dns_us,
+        "connect_us": hop.phases.connect_us,
+        "tls_us": hop.phases.tls_us,
+        "wait_us": hop.phases.wait_us,
+        "download_us": hop.phases.download_us,
+        "total_us": hop.phases.total_us,
+        "bytes": hop.bytes,
+    }

@@ -2,10 +2,10 @@
 
 import uuid
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from ninja import Schema
-from pydantic import ConfigDict, JsonValue
+from pydantic import ConfigDict, Field, JsonValue
 
 from domains.schemas import State as PresentState
 from monitoring.history import Ledger
@@ -31,9 +31,28 @@ _RESULT_EXAMPLE: Final[dict[str, JsonValue]] = {
     "total_us": 48213,
     "bytes": 1256,
     "redirects": 0,
+    "http_version": "1.1",
+    "hops": None,
 }
 
 ResultState = Literal["up", "degraded", "down", "internal", "missed"]
+
+
+class HopOut(Schema):
+    """One request of a check that followed redirects; the URL without its query."""
+
+    url: str
+    method: str
+    status_code: int | None
+    http_version: str | None
+    ip: str | None
+    dns_us: int | None
+    connect_us: int | None
+    tls_us: int | None
+    wait_us: int | None
+    download_us: int | None
+    total_us: int
+    bytes: int | None
 
 
 class ResultOut(Schema):
@@ -59,6 +78,13 @@ class ResultOut(Schema):
     total_us: int | None
     bytes: int | None
     redirects: int | None
+    http_version: Annotated[
+        Literal["1.0", "1.1", "2"] | None, Field(description="Of the last answer.")
+    ]
+    hops: Annotated[
+        list[HopOut] | None,
+        Field(description="Each request, in order, where redirects were followed; else null."),
+    ]
 
 
 class ResultPage(Schema):

@@ -75,6 +75,8 @@ def test_name_and_url_are_enough(client: Client) -> None:
         "state": None,
         "since": None,
         "last_result": None,
+        "tls_expires_at": None,
+        "certificate": None,
     }
     assert {name: body[name] for name in expected} == expected
     created = parse_datetime(body["created_at"])
