@@ -1,0 +1,164 @@
+"""``make bench``: measure, round after round, and print what a check costs."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from tests.benchmarks import clients, machine, report
+from tests.benchmarks.measure import Failed, Sample
+from tests.benchmarks.target import Target, serving
+
+PARTS: Final = report.PARTS
+SCHEMES: Final = ("http", "https")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says of each run."""
+
+    schemes: Sequence[str]
+    in_flight: Sequence[int]
+    seconds: float
+    checks: int | None
+
+
+def main(
+    only: Annotated[
+        str, typer.Option(help=f"Parts, comma-separated, of: {', '.join(PARTS)}.")
+    ] = ",".join(PARTS),
+    scheme: Annotated[str, typer.Option(help="http, https, or both, comma-separated.")] = ",".join(
+        SCHEMES
+    ),
+    in_flight: Annotated[
+        str, typer.Option(help="How many checks are under way, comma-separated.")
+    ] = "1,100,1000",
+    rounds: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each run is.")] = 1.0,
+    checks: Annotated[
+        int | None, typer.Option(min=1, help="So many checks a run, however long it takes.")
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option(help="nginx or bundled; nginx where it is installed.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Where the figures go as JSON.")
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Instead, print where the probe's time goes.")
+    ] = False,
+) -> None:
+    """Measure the CPU that a check costs, here and elsewhere. It takes about five minutes."""
+    options = Options(
+        schemes=_chosen("--scheme", scheme, SCHEMES),
+        in_flight=[_number("--in-flight", word) for word in in_flight.split(",")],
+        seconds=seconds,
+        checks=checks,
+    )
+    parts = _chosen("--only", only, PARTS)
+    if server is not None:
+        _chosen("--server", server, ("nginx", "bundled"))
+    console, progress = Console(), Console(stderr=True)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sentinel-bench-")))
+        folder.chmod(0o755)  # PostgreSQL, started by root, is another user
+        try:
+            target = stack.enter_context(serving(folder, server=server))
+            if profile:
+                _profile(target, options)
+                return
+            steps, left_out = _steps(stack, folder, target, parts, options)
+            samples = list(_measured(steps * rounds, progress))
+        except Failed as failure:
+            raise SystemExit(f"no figures: {failure}") from None
+    about = {
+        "commit": machine.commit(),
+        "machine": machine.machine(),
+        "versions": machine.versions(),
+        "target": target.server,
+        "rounds": rounds,
+    }
+    report.show(console, samples, about=about, left_out=left_out)
+    if json_file is not None:
+        figures = report.as_json(samples, about=about, left_out=left_out)
+        json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def _steps(
+    stack: ExitStack, folder: Path, target: Target, parts: Sequence[str], options: Options
+) -> tuple[list[Callable[[], Sample]], dict[str, str]]:
+    """Return the runs of one round, those to be compared close together; and what is left out."""
+    left_out: dict[str, str] = {}
+    steps: list[Callable[[], Sample]] = []
+    for scheme in options.schemes:
+        run = partial(
+            clients.run,
+            scheme=scheme,
+            url=target.urls[scheme],
+            authority=target.authority,
+            seconds=options.seconds,
+            checks=options.checks,
+        )
+        for number in options.in_flight:
+            steps += [
+                partial(run, part, in_flight=number)
+                for part in parts
+                if part in clients.AT_ANY_NUMBER
+            ]
+        if "handshake" in parts and scheme == "https":
+            steps.append(partial(run, "handshake", in_flight=None))
+    return steps, left_out
+
+
+def _measured(steps: Iterable[Callable[[], Sample]], progress: Console) -> Iterator[Sample]:
+    steps = list(steps)
+    for done, step in enumerate(steps, 1):
+        sample = step()
+        number = "" if sample.in_flight is None else f", {sample.in_flight:,} in flight"
+        progress.print(
+            f"{done}/{len(steps)} {sample.part}, {sample.scheme.upper()}{number}: "
+            f"{sample.cpu_us:,.0f} µs a check, {sample.checks:,} checks in {sample.wall_s:.1f} s",
+            highlight=False,
+            soft_wrap=True,
+        )
+        yield sample
+
+
+def _profile(target: Target, options: Options) -> None:
+    for scheme in options.schemes:
+        for number in options.in_flight:
+            clients.run(
+                "probe",
+                scheme=scheme,
+                url=target.urls[scheme],
+                authority=target.authority,
+                in_flight=number,
+                seconds=options.seconds,
+                checks=options.checks,
+                profile=True,
+            )
+
+
+def _chosen(option: str, words: str, known: Sequence[str]) -> list[str]:
+    chosen = [word.strip() for word in words.split(",")]
+    for word in chosen:
+        if word not in known:
+            raise typer.BadParameter(f"{option} knows no {word!r}: choose of {', '.join(known)}")
+    return chosen
+
+
+def _number(option: str, word: str) -> int:
+    if not (word.strip().isdecimal() and 0 < int(word) <= 10_000):
+        raise typer.BadParameter(f"{option} takes numbers from 1 to 10000, such as 1,100,1000")
+    return int(word)
+
+
+if __name__ == "__main__":
+    typer.run(main)
