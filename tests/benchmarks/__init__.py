@@ -4,7 +4,8 @@
 loopback, and takes the median of the rounds, because machines are noisy. What is counted is
 the CPU time (user and system) of the processes that do the work, never the wall clock; the
 target's own is not counted. A check is one GET on a fresh connection, its certificate verified;
-every answer is looked at, and a run of which one check failed has no figure.
+every answer is looked at, and a run of which one check failed has no figure (of Prometheus's,
+which at times gives up under load, those are counted that succeeded).
 
 ========== ====================================================================================
 part       what one check is
@@ -27,5 +28,5 @@ So there, N in flight means that N domains fall due at once, in batches of the d
 size, and the next N when all of those are stored; at 1 each check has a batch and a message to
 itself, as a manual check has, a hundred of them queued. What the worker really had open is
 sampled from its descriptors and shown. Prometheus decides by its own schedule: it scrapes a
-fixed number of targets once a second.
+fixed number of targets every two seconds.
 """

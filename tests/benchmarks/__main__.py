@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -12,8 +12,9 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from tests.benchmarks import clients, machine, report
-from tests.benchmarks.measure import Failed, Sample
+from tests.benchmarks import clients, machine, report, whole
+from tests.benchmarks.measure import Bounds, Failed, Sample
+from tests.benchmarks.peers import Peers, missing
 from tests.benchmarks.target import Target, serving
 
 PARTS: Final = report.PARTS
@@ -26,8 +27,7 @@ class Options:
 
     schemes: Sequence[str]
     in_flight: Sequence[int]
-    seconds: float
-    checks: int | None
+    bounds: Bounds
 
 
 def main(
@@ -59,10 +59,12 @@ def main(
     options = Options(
         schemes=_chosen("--scheme", scheme, SCHEMES),
         in_flight=[_number("--in-flight", word) for word in in_flight.split(",")],
-        seconds=seconds,
-        checks=checks,
+        bounds=Bounds(seconds, checks),
     )
-    parts = _chosen("--only", only, PARTS)
+    left_out = missing()
+    chosen = _chosen("--only", only, PARTS)
+    parts = [part for part in chosen if part not in left_out]
+    left_out = {part: why for part, why in left_out.items() if part in chosen}
     if server is not None:
         _chosen("--server", server, ("nginx", "bundled"))
     console, progress = Console(), Console(stderr=True)
@@ -74,10 +76,10 @@ def main(
             if profile:
                 _profile(target, options)
                 return
-            steps, left_out = _steps(stack, folder, target, parts, options)
-            samples = list(_measured(steps * rounds, progress))
+            steps = _steps(stack, folder, target, parts, options)
+            samples = list(_measured(steps * rounds, left_out, progress))
         except Failed as failure:
-            raise SystemExit(f"no figures: {failure}") from None
+            raise SystemExit(f"nothing is measured: {failure}") from None
     about = {
         "commit": machine.commit(),
         "machine": machine.machine(),
@@ -89,38 +91,50 @@ def main(
     if json_file is not None:
         figures = report.as_json(samples, about=about, left_out=left_out)
         json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    if len(samples) < rounds * len(steps):
+        raise SystemExit("some runs have no figure: see what was left out")
 
 
 def _steps(
     stack: ExitStack, folder: Path, target: Target, parts: Sequence[str], options: Options
-) -> tuple[list[Callable[[], Sample]], dict[str, str]]:
-    """Return the runs of one round, those to be compared close together; and what is left out."""
-    left_out: dict[str, str] = {}
+) -> list[Callable[[], Sample]]:
+    """Return the runs of one round, those that are compared close together."""
+    peers = Peers(folder, target)
+    cluster = None
+    if "whole" in parts:
+        domains = max(whole.SINGLES, *options.in_flight)
+        cluster = stack.enter_context(whole.running(folder, target, domains=domains))
+    bounds = options.bounds
     steps: list[Callable[[], Sample]] = []
     for scheme in options.schemes:
-        run = partial(
-            clients.run,
-            scheme=scheme,
-            url=target.urls[scheme],
-            authority=target.authority,
-            seconds=options.seconds,
-            checks=options.checks,
-        )
+        run = partial(clients.run, scheme=scheme, url=target.urls[scheme], bounds=bounds)
         for number in options.in_flight:
+            if cluster is not None:
+                steps.append(partial(cluster.sample, scheme, number, bounds))
             steps += [
-                partial(run, part, in_flight=number)
+                partial(run, part, in_flight=number, authority=target.authority)
                 for part in parts
                 if part in clients.AT_ANY_NUMBER
             ]
+            if "blackbox" in parts:
+                steps.append(partial(peers.blackbox, scheme, number, bounds))
+        if "prometheus" in parts:
+            steps.append(partial(peers.prometheus, scheme, bounds))
         if "handshake" in parts and scheme == "https":
-            steps.append(partial(run, "handshake", in_flight=None))
-    return steps, left_out
+            steps.append(partial(run, "handshake", in_flight=None, authority=target.authority))
+    return steps
 
 
-def _measured(steps: Iterable[Callable[[], Sample]], progress: Console) -> Iterator[Sample]:
-    steps = list(steps)
+def _measured(
+    steps: Sequence[Callable[[], Sample]], left_out: dict[str, str], progress: Console
+) -> Iterator[Sample]:
+    """Yield the samples; a run that has none is noted in ``left_out``."""
     for done, step in enumerate(steps, 1):
-        sample = step()
+        try:
+            sample = step()
+        except Failed as failure:
+            left_out[f"run {done} of {len(steps)}"] = str(failure)
+            continue
         number = "" if sample.in_flight is None else f", {sample.in_flight:,} in flight"
         progress.print(
             f"{done}/{len(steps)} {sample.part}, {sample.scheme.upper()}{number}: "
@@ -140,8 +154,7 @@ def _profile(target: Target, options: Options) -> None:
                 url=target.urls[scheme],
                 authority=target.authority,
                 in_flight=number,
-                seconds=options.seconds,
-                checks=options.checks,
+                bounds=options.bounds,
                 profile=True,
             )
 

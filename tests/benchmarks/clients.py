@@ -23,7 +23,7 @@ from typing import Final
 import uvloop
 
 from tests.benchmarks import bare
-from tests.benchmarks.measure import Failed, Sample, cpu_seconds
+from tests.benchmarks.measure import Bounds, Failed, Sample, cpu_seconds
 
 Check = Callable[[], Awaitable[None]]
 
@@ -48,12 +48,11 @@ def run(
     url: str,
     authority: Path,
     in_flight: int | None,
-    seconds: float,
-    checks: int | None = None,
+    bounds: Bounds,
     count_pid: int | None = None,
     profile: bool = False,
 ) -> Sample:
-    """Run one part for ``seconds``, or for so many ``checks``, in a process of its own.
+    """Run one part in a process of its own.
 
     Args:
         part: of those in the package's docstring; ``blackbox`` asks an exporter at ``url``.
@@ -61,8 +60,7 @@ def run(
         url: what is asked for.
         authority: the file of the certificate authority.
         in_flight: how many checks are under way.
-        seconds: how long it is counted.
-        checks: how many are counted instead.
+        bounds: how long it is counted.
         count_pid: the process whose CPU time is counted, if not the client's.
         profile: print where the time went.
 
@@ -70,8 +68,8 @@ def run(
         Failed: a check did not end well.
     """
     argv = [sys.executable, "-m", "tests.benchmarks.clients", part, url]
-    argv += ["--in-flight", str(in_flight or 1), "--seconds", str(seconds)]
-    argv += ["--checks", str(checks or 0), "--count-pid", str(count_pid or 0)]
+    argv += ["--in-flight", str(in_flight or 1), "--seconds", str(bounds.seconds)]
+    argv += ["--checks", str(bounds.checks or 0), "--count-pid", str(count_pid or 0)]
     done = subprocess.run(
         [*argv, *(["--profile"] if profile else [])],
         env={**os.environ, "SSL_CERT_FILE": str(authority)},
@@ -199,7 +197,7 @@ async def _under_way(options: argparse.Namespace) -> dict[str, float]:
     await load.run(in_flight=options.in_flight, more=lambda begun: begun < _WARM_UP)
     with _profiled(show=options.profile):
         meter = _Meter(options.count_pid)
-        more = _until(options, least=options.in_flight * _FULL_TURNS)
+        more = _bounds(options).from_now(least=options.in_flight * _FULL_TURNS)
         checks = await load.run(in_flight=options.in_flight, more=more)
         return meter.figures(checks)
 
@@ -210,7 +208,7 @@ def _one_after_another(options: argparse.Namespace) -> dict[str, float]:
         check()
     with _profiled(show=options.profile):
         meter = _Meter(options.count_pid)
-        more = _until(options, least=1)
+        more = _bounds(options).from_now()
         checks = 0
         while more(checks):
             check()
@@ -218,12 +216,8 @@ def _one_after_another(options: argparse.Namespace) -> dict[str, float]:
         return meter.figures(checks)
 
 
-def _until(options: argparse.Namespace, *, least: int) -> Callable[[int], bool]:
-    """Return whether more than so many checks are to be begun."""
-    if options.checks:
-        return lambda begun: begun < options.checks
-    end = time.monotonic() + options.seconds
-    return lambda begun: begun < least or time.monotonic() < end
+def _bounds(options: argparse.Namespace) -> Bounds:
+    return Bounds(options.seconds, options.checks or None)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def as_json(
     Args:
         samples: of all rounds.
         about: the machine, versions and options.
-        left_out: why a part has no figure, by part.
+        left_out: why a part, or a run, has no figure.
     """
     figures = figures_of(samples)
     return {
@@ -55,31 +55,35 @@ def show(
     console.print(_costs(figures))
     if any(figure.part == "whole" for figure in figures):
         console.print(_whole(figures))
-    for part, why in left_out.items():
-        console.print(f"left out: {part}: {why}")
+    for name, why in left_out.items():
+        console.print(f"left out: {name}: {why}", highlight=False, soft_wrap=True)
     for goal in goals_of(figures):
         verdict = "[green]met[/]" if goal.met else "[red]not met[/]"
         console.print(
             f"goal {verdict}: {goal.words}: {goal.found:,.{1 if goal.wanted < 100 else 0}f} "
-            f"{goal.unit}, wanted {goal.wanted:,.0f}"
+            f"{goal.unit}, wanted {goal.wanted:,.0f}",
+            soft_wrap=True,
         )
     for figure in figures:
         if figure.part == "prototype" and figure.in_flight == USUAL_IN_FLIGHT:
             console.print(
                 f"calibration: the bare {figure.scheme.upper()} prototype makes "
                 f"{figure.per_cpu_second:,.0f} checks a CPU second here; the goals are meant for "
-                f"a machine where one that also stores makes {GOALS_MACHINE[figure.scheme]:,.0f}"
+                f"a machine where one that also stores makes {GOALS_MACHINE[figure.scheme]:,.0f}",
+                soft_wrap=True,
             )
     for name in ("machine", "versions"):
         told = ", ".join(f"{key} {value}" for key, value in about[name].items())
-        console.print(f"{name}: {told}", highlight=False)
+        console.print(f"{name}: {told}", highlight=False, soft_wrap=True)
 
 
 def _costs(figures: Sequence[Figure]) -> Table:
     schemes = [
         scheme for scheme in ("http", "https") if any(one.scheme == scheme for one in figures)
     ]
-    table = Table(title="CPU of one check, median of the rounds", box=box.SIMPLE_HEAD)
+    table = Table(
+        title="CPU of one check, median of the rounds", box=box.SIMPLE_HEAD, collapse_padding=True
+    )
     for name in ("", "in\nflight"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     for scheme in schemes:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -115,9 +116,9 @@ def serving(folder: Path, *, server: str | None = None) -> Iterator[Target]:
         stop(process)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
     """End a process that was started here, and wait until it has."""
-    process.terminate()
+    process.send_signal(number)
     try:
         process.wait(15)
     except subprocess.TimeoutExpired:
