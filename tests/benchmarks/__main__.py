@@ -76,6 +76,8 @@ def main(
             if profile:
                 _profile(target, options)
                 return
+            if target.server != "nginx" and server is None:
+                left_out["nginx"] = "it is not installed; the target is the bundled server"
             steps = _steps(stack, folder, target, parts, options)
             samples = list(_measured(steps * rounds, left_out, progress))
         except Failed as failure:
