@@ -1,6 +1,8 @@
 """``make bench``: measure, round after round, and print what a check costs."""
 
 import json
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -68,6 +70,7 @@ def main(
     if server is not None:
         _chosen("--server", server, ("nginx", "bundled"))
     console, progress = Console(), Console(stderr=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and what was started ends first
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sentinel-bench-")))
         folder.chmod(0o755)  # PostgreSQL, started by root, is another user

@@ -49,7 +49,7 @@ class _Answer(asyncio.Protocol):
         if (status := self._parser.get_status_code()) == 200:
             self._waiter.set_result(body)
         else:
-            self._waiter.set_exception(Failed(f"status {status}: {body[:200]!r}"))
+            self._waiter.set_exception(Failed(f"status {status}"))
 
 
 def prototype(url: str) -> Callable[[], Awaitable[None]]:

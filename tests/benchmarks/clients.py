@@ -70,15 +70,21 @@ def run(
     argv = [sys.executable, "-m", "tests.benchmarks.clients", part, url]
     argv += ["--in-flight", str(in_flight or 1), "--seconds", str(bounds.seconds)]
     argv += ["--checks", str(bounds.checks or 0), "--count-pid", str(count_pid or 0)]
-    done = subprocess.run(
-        [*argv, *(["--profile"] if profile else [])],
-        env={**os.environ, "SSL_CERT_FILE": str(authority)},
-        stdout=subprocess.PIPE,
-        timeout=_LIMIT_SECONDS,
-        check=False,
-    )
+    what = f"{part}, {scheme}, {in_flight or 1} in flight"
+    try:
+        done = subprocess.run(
+            [*argv, *(["--profile"] if profile else [])],
+            env={**os.environ, "SSL_CERT_FILE": str(authority)},
+            stdout=subprocess.PIPE,
+            stderr=None if profile else subprocess.PIPE,
+            timeout=_LIMIT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{what}: not over within {_LIMIT_SECONDS:.0f} s") from None
     if done.returncode:
-        raise Failed(f"{part}, {scheme}, {in_flight or 1} in flight: a check did not end well")
+        words = (done.stderr or b"").decode().strip().splitlines()[-1:]
+        raise Failed(f"{what}: a check did not end well: {''.join(words)}")
     return Sample(
         part=part, scheme=scheme, in_flight=in_flight, **json.loads(done.stdout.splitlines()[-1])
     )
@@ -115,9 +121,10 @@ class _Load:
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
         if self._over.done():
             return
-        if (error := task.exception()) is not None:
+        if error is not None:
             self._over.set_exception(error)
         elif self._more(self._begun):
             self._begin()
@@ -247,7 +254,7 @@ def main() -> None:
         else:
             figures = uvloop.run(_under_way(options))
     except Failed as failure:
-        raise SystemExit(f"{options.part}: {failure}") from None
+        raise SystemExit(str(failure)) from None
     print(json.dumps(figures))
 
 

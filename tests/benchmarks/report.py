@@ -52,7 +52,8 @@ def show(
 ) -> None:
     """Print the tables, the goals and what they stand on."""
     figures = figures_of(samples)
-    console.print(_costs(figures))
+    if figures:
+        console.print(_costs(figures))
     if any(figure.part == "whole" for figure in figures):
         console.print(_whole(figures))
     for name, why in left_out.items():
