@@ -152,6 +152,8 @@ class Exchange:
             return
         self.status = status
         self.http_version = self._parser.get_http_version()
+        if self.http_version not in ("1.0", "1.1"):
+            raise NotHTTP(f"it calls itself HTTP/{self.http_version}, where 1.0 or 1.1 was due")
         self._head_done = True
         for name, value in self.headers:
             match name.lower():
