@@ -7,23 +7,20 @@ batch, and the task's own thread is free as soon as the checks are under way.
 
 import asyncio
 import os
-import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from typing import Final
 
 import structlog
 import uvloop
-from django.db import DataError, IntegrityError, close_old_connections, connection
 
 from monitoring.claiming import Work
 from monitoring.ledger import Row
 from monitoring.probes import Probe, resolving
 from monitoring.probes.outcome import Outcome, Reason, State
-from monitoring.recording import finish, record
+from monitoring.recorder import Chunk, Recorder
 
 log = structlog.get_logger(__name__)
 
@@ -38,9 +35,7 @@ LONG_TURN_SECONDS: Final = 0.005
 
 CHUNK_ROWS: Final = 100
 CHUNK_SECONDS: Final = 1.0
-_RETRY_SECONDS: Final = 1.0
-_REFUSALS: Final = (DataError, IntegrityError, ValueError, TypeError)
-"""What a row itself can cause; any other error passes, or is waited for."""
+"""What has ended is handed to the recorder when it is so much, or waits for so long."""
 
 
 class Checker:
@@ -60,13 +55,14 @@ class Checker:
         self._waiting: deque[tuple[Work, int]] = deque()
         self.lag = 0.0
         """How long the loop's last turn took in seconds, while checks waited to begin."""
-        self._outcomes: queue.SimpleQueue[tuple[Work, Row] | Work | None] = queue.SimpleQueue()
-        self._threads = (
-            threading.Thread(target=_or_die, args=(self._run_loop,), name="probes", daemon=True),
-            threading.Thread(
-                target=_or_die, args=(self._run_recorder,), name="recorder", daemon=True
-            ),
-        )
+        self._rows: list[Row] = []
+        self._finished: list[int] = []
+        self._due: asyncio.TimerHandle | None = None
+        self._recorder = Recorder(self._recorded)
+        self._threads = [
+            threading.Thread(target=_or_die, args=(run,), name=name, daemon=True)
+            for run, name in ((self._run_loop, "probes"), (self._recorder.run, "recorder"))
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -87,12 +83,10 @@ class Checker:
         if work is None:
             return False
         with self._capacity:
-            self._in_flight += len(work.targets)
+            self._in_flight += work.left
         self._open[work.batch_id] = work
-        for row in work.rows:
-            self._outcomes.put((work, row))
         if not work.left:
-            self._outcomes.put(work)
+            self._recorder.take(Chunk((), (work.batch_id,)))
         self._loop.call_soon_threadsafe(self._start, work)
         return True
 
@@ -102,7 +96,7 @@ class Checker:
         with self._capacity:
             self._capacity.wait_for(lambda: self._in_flight == 0, seconds)
             idle = self._in_flight == 0
-        self._outcomes.put(None)
+        self._recorder.end()
         recorder = self._threads[1]
         recorder.join(max(0.0, deadline - time.monotonic()))
         self._loop.call_soon_threadsafe(self._stop)
@@ -121,6 +115,8 @@ class Checker:
         closing.add_done_callback(lambda _: self._loop.stop())
 
     def _start(self, work: Work) -> None:
+        for row in work.rows:
+            self._keep_row(work, row)
         idle = not self._waiting
         self._waiting.extend((work, domain_id) for domain_id in work.targets)
         if idle and self._waiting:
@@ -159,77 +155,34 @@ class Checker:
                 detail=f"an error inside Sentinel: {type(error).__name__}",
                 total_us=round((time.monotonic() - started) * 1_000_000),
             )
-        self._outcomes.put((work, work.row(domain_id, outcome, started)))
+        self._keep_row(work, work.row(domain_id, outcome, started))
+
+    def _keep_row(self, work: Work, row: Row) -> None:
+        self._rows.append(row)
+        work.left -= 1
+        if work.left == 0:
+            self._finished.append(work.batch_id)
+            self._hand_over()
+        elif len(self._rows) >= CHUNK_ROWS:
+            self._hand_over()
+        elif self._due is None:
+            self._due = self._loop.call_later(CHUNK_SECONDS, self._hand_over)
+
+    def _hand_over(self) -> None:
+        """Give what has ended to the recorder, and its room to other checks."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        rows, self._rows = self._rows, []
+        finished, self._finished = self._finished, []
+        self._recorder.take(Chunk(rows, finished))
         with self._capacity:
-            self._in_flight -= 1
+            self._in_flight -= len(rows)
             self._capacity.notify_all()
 
-    def _run_recorder(self) -> None:
-        stopping = False
-        while not stopping:
-            chunk: list[Row] = []
-            works: list[Work] = []
-            stopping = self._collect(chunk, works)
-            if chunk or works:
-                self._store(chunk, works)
-        connection.close()
-
-    def _collect(self, chunk: list[Row], works: list[Work]) -> bool:
-        """Gather outcomes until the chunk is full or old; return whether to stop after it."""
-        deadline: float | None = None
-        while len(chunk) < CHUNK_ROWS:
-            try:
-                item = self._outcomes.get(
-                    timeout=None if deadline is None else max(0.0, deadline - time.monotonic())
-                )
-            except queue.Empty:
-                return False
-            if item is None:
-                return True
-            if deadline is None:
-                deadline = time.monotonic() + CHUNK_SECONDS
-            if isinstance(item, Work):
-                works.append(item)
-                continue
-            work, row = item
-            chunk.append(row)
-            work.left -= 1
-            if work.left == 0:
-                works.append(work)
-        return False
-
-    def _store(self, chunk: Sequence[Row], works: Sequence[Work]) -> None:
-        """Store a chunk, for as long as it takes: an executed check is not lost to a restart."""
-        refusals = 0
-        while True:
-            try:
-                close_old_connections()
-                record(chunk)
-                finish([work.batch_id for work in works])
-            except _REFUSALS as error:
-                refusals += 1
-                # Once more as it is, because a partition may have been missing; then each
-                # row alone, because a row that the database refuses must not take its
-                # neighbours with it; then a row that says so in its place.
-                if refusals == 1:
-                    continue
-                log.warning("results refused", rows=len(chunk), error=_first_line(error))
-                if len(chunk) > 1:
-                    for row in chunk:
-                        self._store([row], [])
-                    chunk = ()
-                elif chunk and refusals == 2:
-                    chunk = [_refused(chunk[0], error)]
-                else:
-                    time.sleep(_RETRY_SECONDS)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the results are kept
-                log.warning("results wait", rows=len(chunk), error=_first_line(error))
-                connection.close()
-                time.sleep(_RETRY_SECONDS)
-            else:
-                for work in works:
-                    self._open.pop(work.batch_id, None)
-                return
+    def _recorded(self, batch_ids: Sequence[int]) -> None:
+        for batch_id in batch_ids:
+            self._open.pop(batch_id, None)
 
 
 def _or_die(run: Callable[[], None]) -> None:
@@ -239,18 +192,3 @@ def _or_die(run: Callable[[], None]) -> None:
     except BaseException:
         log.exception("a thread of the checker died, and the process with it")
         os._exit(70)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
-
-
-def _refused(row: Row, error: Exception) -> Row:
-    """Return the row to store instead of one that cannot be: the slot has an end all the same."""
-    outcome = Outcome(
-        state=State.MISSED,
-        reason=Reason.STORAGE,
-        detail=f"the result could not be stored: {type(error).__name__}",
-        total_us=0,
-    )
-    return replace(row, started_at=None, outcome=outcome)

@@ -12,7 +12,7 @@ from django.db import InternalError, connection
 from domains.clock import database_now
 from domains.models import Domain
 from domains.services import create_domain, delete_domain
-from monitoring import checking, dispatch, history
+from monitoring import dispatch, history, recorder
 from monitoring.checking import Checker
 from monitoring.claiming import Work, claim
 from monitoring.ledger import Row
@@ -186,7 +186,7 @@ def test_a_database_that_takes_no_writes_is_waited_for(
             raise error
         return record(rows)
 
-    monkeypatch.setattr(checking, "record", refusing)
+    monkeypatch.setattr(recorder, "record", refusing)
     checker = make_checker(up)
     checker.run(lambda: take(batch))
     assert checker.drain(20)
