@@ -6,7 +6,6 @@ for the same answer, and never kept: a monitor has to see the recovery.
 """
 
 import asyncio
-import contextlib
 import re
 import socket
 import threading
@@ -222,8 +221,10 @@ class _Resolver:
                 self._settle(question, result, status, None)
                 return
             at = time.perf_counter()
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            try:
                 question.loop.call_soon_threadsafe(self._settle, question, result, status, at)
+            except RuntimeError:  # the loop is closed: nobody waits, and nothing may hold it
+                self._open.clear()
 
         host, ip_version = question.key
         self._channel.getaddrinfo(

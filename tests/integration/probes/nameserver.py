@@ -69,6 +69,7 @@ class NameServer:
     def __init__(self) -> None:
         self.known: dict[str, Entry] = {}
         self.questions: list[tuple[str, str, str]] = []
+        self.host = "127.0.0.1"
         self.port = 0
         self._turns: Counter[tuple[str, str]] = Counter()
         self._udp: asyncio.DatagramTransport | None = None
@@ -78,7 +79,7 @@ class NameServer:
     @property
     def address(self) -> str:
         """Where it is asked."""
-        return f"127.0.0.1:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def asked(self) -> list[str]:
@@ -89,13 +90,14 @@ class NameServer:
         """Return how often a name was asked for."""
         return sum(each[:2] == (name, kind) for each in self.questions)
 
-    async def open(self, port: int = 0) -> None:
+    async def open(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen on one port over both transports."""
-        self._tcp = await asyncio.start_server(self._converse, "127.0.0.1", port)
+        self.host = host
+        self._tcp = await asyncio.start_server(self._converse, host, port)
         self.port = self._tcp.sockets[0].getsockname()[1]
         loop = asyncio.get_running_loop()
         self._udp, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(self), local_addr=("127.0.0.1", self.port)
+            lambda: _Datagrams(self), local_addr=(host, self.port)
         )
 
     async def close(self) -> None:
