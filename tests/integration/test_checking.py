@@ -2,8 +2,10 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +19,9 @@ from monitoring.checking import Checker
 from monitoring.claiming import Work, claim
 from monitoring.ledger import Row
 from monitoring.models import Batch, Result
-from monitoring.probes import Probe
+from monitoring.probes import Probe, resolving
 from monitoring.probes.guard import Guard
-from monitoring.probes.outcome import Outcome, State, Target
+from monitoring.probes.outcome import IPVersion, Outcome, State, Target
 from monitoring.recording import record
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -72,6 +74,25 @@ def test_every_target_is_probed_and_the_batch_is_finished(make_checker: MakeChec
     batch.refresh_from_db()
     assert batch.finished_at is not None
     assert sorted(Result.objects.values_list("domain_id", flat=True)) == [d.pk for d in domains]
+
+
+def test_the_resolvers_of_the_checks_end_with_them(make_checker: MakeChecker) -> None:
+    _, batch = plan(1)
+    before = len(list(Path("/proc/self/task").iterdir()))
+
+    async def probe(target: Target, deadline: float) -> Outcome:
+        # Known without asking, and yet a resolver with a thread of its own is made.
+        await resolving.ask("localhost", ip_version=IPVersion.BOTH, nameservers=("127.0.0.1",))
+        return UP
+
+    checker = make_checker(probe)
+    checker.run(lambda: take(batch))
+    assert checker.drain(10)
+    deadline = time.monotonic() + 10
+    # pycares keeps one thread for good, and the checker's own ends a moment later.
+    while len(list(Path("/proc/self/task").iterdir())) > before + 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_an_exception_in_one_probe_leaves_its_neighbours_alone(make_checker: MakeChecker) -> None:

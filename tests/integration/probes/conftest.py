@@ -9,6 +9,7 @@ import trustme
 
 from monitoring.probes.tls import ssl_context
 from tests.integration.probes import checking
+from tests.integration.probes.asking import Asker
 from tests.integration.probes.nameserver import NameServer
 from tests.integration.probes.serving import Host, Server
 
@@ -33,6 +34,21 @@ def names(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     # In place of what resolv.conf says of them on this machine.
     monkeypatch.setenv("LOCALDOMAIN", "search.example")
     monkeypatch.setenv("RES_OPTIONS", "ndots:1")
+    yield server
+    host.call(server.close())
+
+
+@pytest.fixture
+def asker(names: NameServer) -> Asker:
+    """Return one who asks our name server."""
+    return Asker(names.address)
+
+
+@pytest.fixture
+def another(host: Host) -> Iterator[NameServer]:
+    """A second name server."""
+    server = NameServer()
+    host.call(server.open())
     yield server
     host.call(server.close())
 
