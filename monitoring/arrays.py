@@ -4,8 +4,10 @@ Psycopg adapts a list item by item, in Python, for which a check pays more than 
 recorded. Here a column is one text, whose type the statement's cast gives it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType, NoneType
+from typing import Any, Final
 
 
 def array_literal(values: Iterable[object]) -> str:
@@ -17,18 +19,26 @@ def array_literal(values: Iterable[object]) -> str:
     Raises:
         TypeError: a value is none of these.
     """
-    return "{" + ",".join([_item(value) for value in values]) + "}"
+    try:
+        return "{" + ",".join([_WRITERS[value.__class__](value) for value in values]) + "}"
+    except KeyError as error:
+        raise TypeError(f"{error} is no type that is stored") from None
 
 
-def _item(value: object) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise TypeError(f"{value!r} has no time zone")
-        return f'"{value.isoformat()}"'
-    raise TypeError(f"{value!r} is of no type that is stored")
+def _null(_: None) -> str:
+    return "NULL"
+
+
+def _text(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _instant(value: datetime) -> str:
+    if value.tzinfo is None:
+        raise TypeError(f"{value!r} has no time zone")
+    return f'"{value.isoformat()}"'
+
+
+_WRITERS: Final[Mapping[type, Callable[[Any], str]]] = MappingProxyType(
+    {NoneType: _null, int: str, str: _text, datetime: _instant}
+)

@@ -78,6 +78,8 @@ def insert(rows: Sequence[Row]) -> set[Key]:
     columns = zip(*(_values(row) for row in rows), strict=True)
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, [array_literal(column) for column in columns])
+        if cursor.rowcount == len(rows):  # nearly always; reading the keys back costs more
+            return {(row.domain_id, row.location_id, row.slot) for row in rows}
         return set(cursor.fetchall())
 
 
