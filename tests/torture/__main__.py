@@ -1,0 +1,62 @@
+"""``python -m tests.torture``: the torture table, for people; with ``--json``, for tests."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import uvloop
+from structlog.testing import capture_logs
+
+from tests.torture.case import Case
+from tests.torture.running import Verdict, served, verdicts
+from tests.torture.standing import FEATURES, WRONG
+from tests.torture.table import TABLE
+
+
+def main() -> int:
+    """Run rows, print them, and return 1 where one has another outcome than is right."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("word", nargs="?", default="", help="only rows with it")
+    parser.add_argument("--json", action="store_true", help="keys of rows come on standard input")
+    asked = parser.parse_args()
+    names = set(json.load(sys.stdin)) if asked.json else {case.key for case in TABLE}
+    cases = [
+        case
+        for case in TABLE
+        if case.key in names
+        and asked.word.lower() in f"{case.group} {case.name}".lower()
+        and (case.needs is None or case.needs in FEATURES)
+    ]
+    with served(cases) as urls, capture_logs() as logs:
+        found = uvloop.run(verdicts(cases, urls))
+    if asked.json:
+        print(json.dumps({"verdicts": [asdict(each) for each in found], "logs": logs}, default=str))
+        return 0
+    show(found, [case for case in TABLE if case not in cases and case.needs])
+    return int(bool(logs) or any(each.faults and each.key not in WRONG for each in found))
+
+
+def show(found: Sequence[Verdict], skipped: Sequence[Case]) -> None:
+    """Print the table."""
+    group = ""
+    for each in found:
+        title, _, name = each.key.partition(": ")
+        if title != group:
+            group = title
+            print(f"\n{group}\n{'-' * len(group)}")
+        print(f"{name:<62} {each.outcome:<28} {each.seconds:6.3f} s  {each.detail}")
+        for fault in each.faults:
+            print(f"  {'known: ' if each.key in WRONG else 'WRONG: '}{fault}")
+    wrong = [each for each in found if each.faults]
+    known = [each for each in wrong if each.key in WRONG]
+    print(
+        f"\n{len(found)} behaviours, {len(found) - len(wrong)} right, "
+        f"{len(known)} known to be wrong, {len(wrong) - len(known)} wrong; "
+        f"{len(skipped)} wait for a feature of the probe"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""Running rows: the servers in a process of their own, the checks in this one."""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from monitoring.probes import probe
+from monitoring.probes.outcome import Outcome, Target
+from tests.integration.probes.checking import LOOPBACK
+from tests.torture.case import Case
+from tests.torture.noise import Noise
+from tests.torture.standing import WRONG
+
+TOGETHER: Final = 6
+"""How many checks run at a time: most of them wait, some fill a core."""
+
+TRIES: Final = 5
+"""How often a row is checked that the machine has spoilt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One check of a row.
+
+    Attributes:
+        key: of the row.
+        outcome: its state, with its reason in brackets.
+        detail: in words, as the probe says it.
+        seconds: how long the check took.
+        faults: what is wrong with it; empty: nothing.
+    """
+
+    key: str
+    outcome: str
+    detail: str
+    seconds: float
+    faults: list[str]
+
+
+@contextlib.contextmanager
+def served(cases: Sequence[Case]) -> Iterator[Mapping[str, str]]:
+    """Start the servers of some rows in another process, and trust their authority.
+
+    OpenSSL reads ``SSL_CERT_FILE`` when a context is made: this has to come before the
+    process' first check, and is for processes that do nothing else.
+
+    Yields:
+        the address to check, by the row's key.
+    """
+    with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+        os.environ["SSL_CERT_FILE"] = str(Path(folder) / "trust.pem")
+        os.environ["SSL_CERT_DIR"] = folder
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.torture.servers", folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps([each.key for each in cases]) + "\n")
+            process.stdin.flush()
+            try:
+                yield json.loads(process.stdout.readline())
+            finally:
+                process.stdin.close()
+
+
+async def check(case: Case, url: str) -> tuple[Outcome, float]:
+    """Check what a row serves; return the outcome, and how long it took in seconds."""
+    target = Target(url=url, **{"guard": LOOPBACK, **case.options})
+    started = time.monotonic()
+    outcome = await probe(target, asyncio.get_running_loop().time() + case.seconds)
+    return outcome, time.monotonic() - started
+
+
+async def verdict_of(case: Case, url: str, noise: Noise) -> Verdict:
+    """Check a row and judge it; again, if the machine and not the probe was slow."""
+    for _ in range(TRIES):
+        started = time.monotonic()
+        outcome, seconds = await check(case, url)
+        faults = case.faults(outcome, seconds)
+        if not faults or not noise.since(started):
+            break
+    return Verdict(
+        key=case.key,
+        outcome=str(outcome.state) + (f"({outcome.reason})" if outcome.reason else ""),
+        detail=outcome.detail,
+        seconds=round(seconds, 3),
+        faults=faults,
+    )
+
+
+async def verdicts(cases: Sequence[Case], urls: Mapping[str, str]) -> list[Verdict]:
+    """Check rows and judge them, several at a time; in the order of the rows.
+
+    Rows that the probe is known to end wrong come last and one by one: what it does not
+    limit yet keeps the loop from its neighbours.
+    """
+    turn = asyncio.Semaphore(TOGETHER)
+    found: dict[str, Verdict] = {}
+
+    async def one(case: Case) -> None:
+        async with turn:
+            found[case.key] = await verdict_of(case, urls[case.key], noise)
+
+    with Noise() as noise:
+        await asyncio.gather(*(one(case) for case in cases if case.key not in WRONG))
+        for case in cases:
+            if case.key in WRONG:
+                await one(case)
+    return [found[case.key] for case in cases]

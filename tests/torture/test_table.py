@@ -1,0 +1,69 @@
+"""Every behaviour ends as the one outcome that is right, in time."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.torture.case import Case
+from tests.torture.standing import FEATURES, WRONG
+from tests.torture.table import TABLE
+
+
+def parameters() -> list[Any]:
+    """Return the rows, with what is known of how the probe stands to them."""
+    rows = []
+    for case in TABLE:
+        marks: list[pytest.MarkDecorator] = []
+        if case.needs is not None and case.needs not in FEATURES:
+            marks.append(pytest.mark.skip(reason=f"the probe has no {case.needs} yet"))
+        elif case.key in WRONG:
+            marks.append(pytest.mark.xfail(reason=WRONG[case.key]))
+        rows.append(pytest.param(case, id=case.key, marks=marks))
+    return rows
+
+
+@pytest.fixture(scope="session")
+def found(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Run the selected rows together, in a process of their own: most of them only wait."""
+    selected = []
+    for item in request.session.items:
+        asked = item.callspec.params.get("case") if hasattr(item, "callspec") else None
+        if isinstance(asked, Case):
+            selected.append(asked.key)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.torture", "--json"],
+        input=json.dumps(selected),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert done.stderr == ""
+    assert done.returncode == 0
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+@pytest.mark.parametrize("case", parameters())
+def test_the_outcome_is_the_one_that_is_right(case: Case, found: dict[str, Any]) -> None:
+    (verdict,) = [each for each in found["verdicts"] if each["key"] == case.key]
+    assert verdict["faults"] == [], verdict
+
+
+def test_nothing_is_logged_as_a_defect(found: dict[str, Any]) -> None:
+    assert found["logs"] == []
+
+
+def test_the_table_names_each_behaviour_once() -> None:
+    repeated = [key for key, count in Counter(case.key for case in TABLE).items() if count > 1]
+
+    assert repeated == []
+    assert len(TABLE) >= 80
+
+
+def test_what_is_said_of_the_probe_is_said_of_rows_that_are_there() -> None:
+    assert WRONG.keys() <= {case.key for case in TABLE}
