@@ -13,6 +13,7 @@ from tests.torture.case import Case
 from tests.torture.running import Verdict, served, verdicts
 from tests.torture.standing import FEATURES, WRONG
 from tests.torture.table import TABLE
+from tests.torture.thousand import Thousand, thousand
 
 
 def main() -> int:
@@ -20,8 +21,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("word", nargs="?", default="", help="only rows with it")
     parser.add_argument("--json", action="store_true", help="keys of rows come on standard input")
+    parser.add_argument("--thousand", action="store_true", help="a thousand checks, counted")
     asked = parser.parse_args()
-    names = set(json.load(sys.stdin)) if asked.json else {case.key for case in TABLE}
+    chosen = asked.json and not asked.thousand
+    names = set(json.load(sys.stdin)) if chosen else {case.key for case in TABLE}
     cases = [
         case
         for case in TABLE
@@ -29,6 +32,11 @@ def main() -> int:
         and asked.word.lower() in f"{case.group} {case.name}".lower()
         and (case.needs is None or case.needs in FEATURES)
     ]
+    if asked.thousand:
+        with served(cases) as urls:
+            counted = uvloop.run(thousand(cases, urls))
+        print(json.dumps(asdict(counted)) if asked.json else told(counted))
+        return int(counted.before.counts != counted.after.counts)
     with served(cases) as urls, capture_logs() as logs:
         found = uvloop.run(verdicts(cases, urls))
     if asked.json:
@@ -56,6 +64,24 @@ def show(found: Sequence[Verdict], skipped: Sequence[Case]) -> None:
         f"{len(known)} known to be wrong, {len(wrong) - len(known)} wrong; "
         f"{len(skipped)} wait for a feature of the probe"
     )
+
+
+def told(counted: Thousand) -> str:
+    """Return what a thousand checks left behind, in words."""
+    lines = [f"{'':<24} {'before':>12} {'after':>12}"]
+    kinds = sorted({*counted.before.descriptors, *counted.after.descriptors})
+    for kind in kinds:
+        before, after = (each.descriptors.get(kind, 0) for each in (counted.before, counted.after))
+        lines.append(f"{kind:<24} {before:>12} {after:>12}")
+    for name in ("tasks", "threads"):
+        before, after = getattr(counted.before, name), getattr(counted.after, name)
+        lines.append(f"{name:<24} {before:>12} {after:>12}")
+    before, after = counted.before.memory, counted.after.memory
+    lines.append(f"{'memory, MB':<24} {before / 1e6:>12.1f} {after / 1e6:>12.1f}")
+    lines.append(f"\n{sum(counted.endings.values())} checks in {counted.seconds} s, ended as")
+    lines += [f"  {count:>4}  {ending}" for ending, count in counted.endings.items()]
+    lines.append(f"the latest {counted.late:.2f} s after its deadline")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,10 @@ def served(cases: Sequence[Case]) -> Iterator[Mapping[str, str]]:
                 yield json.loads(process.stdout.readline())
             finally:
                 process.stdin.close()
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
 
 
 async def check(case: Case, url: str) -> tuple[Outcome, float]:

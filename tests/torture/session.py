@@ -85,7 +85,10 @@ class Session:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             try:
-                head += self.tls.read(65536)
+                part = self.tls.read(65536)
+                if not part:
+                    raise ConnectionResetError("the client has said goodbye")
+                head += part
             except ssl.SSLWantReadError:
                 await self.flush()
                 await self._feed()
