@@ -33,12 +33,12 @@ def main() -> int:
         and (case.needs is None or case.needs in FEATURES)
     ]
     if asked.thousand:
-        with served(cases) as urls:
-            counted = uvloop.run(thousand(cases, urls))
+        with served(cases) as place:
+            counted = uvloop.run(thousand(cases, place))
         print(json.dumps(asdict(counted)) if asked.json else told(counted))
         return int(counted.before.counts != counted.after.counts)
-    with served(cases) as urls, capture_logs() as logs:
-        found = uvloop.run(verdicts(cases, urls))
+    with served(cases) as place, capture_logs() as logs:
+        found = uvloop.run(verdicts(cases, place))
     if asked.json:
         print(json.dumps({"verdicts": [asdict(each) for each in found], "logs": logs}, default=str))
         return 0

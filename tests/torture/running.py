@@ -46,15 +46,28 @@ class Verdict:
     faults: list[str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What has been started.
+
+    Attributes:
+        urls: to check, by the row's key.
+        names: the name servers to ask; empty: the system's.
+    """
+
+    urls: Mapping[str, str]
+    names: tuple[str, ...]
+
+
 @contextlib.contextmanager
-def served(cases: Sequence[Case]) -> Iterator[Mapping[str, str]]:
+def served(cases: Sequence[Case]) -> Iterator[Served]:
     """Start the servers of some rows in another process, and trust their authority.
 
     OpenSSL reads ``SSL_CERT_FILE`` when a context is made: this has to come before the
     process' first check, and is for processes that do nothing else.
 
     Yields:
-        the address to check, by the row's key.
+        where they are.
     """
     with tempfile.TemporaryDirectory(prefix="torture-") as folder:
         os.environ["SSL_CERT_FILE"] = str(Path(folder) / "trust.pem")
@@ -70,7 +83,9 @@ def served(cases: Sequence[Case]) -> Iterator[Mapping[str, str]]:
             process.stdin.write(json.dumps([each.key for each in cases]) + "\n")
             process.stdin.flush()
             try:
-                yield json.loads(process.stdout.readline())
+                told = json.loads(process.stdout.readline())
+                names = (told["names"],) if told["names"] else ()
+                yield Served(urls=told["urls"], names=names)
             finally:
                 process.stdin.close()
                 try:
@@ -79,19 +94,20 @@ def served(cases: Sequence[Case]) -> Iterator[Mapping[str, str]]:
                     process.kill()
 
 
-async def check(case: Case, url: str) -> tuple[Outcome, float]:
+async def check(case: Case, place: Served) -> tuple[Outcome, float]:
     """Check what a row serves; return the outcome, and how long it took in seconds."""
-    target = Target(url=url, **{"guard": LOOPBACK, **case.options})
+    given = {"guard": LOOPBACK, "nameservers": place.names, **case.options}
+    target = Target(url=place.urls[case.key], **given)
     started = time.monotonic()
     outcome = await probe(target, asyncio.get_running_loop().time() + case.seconds)
     return outcome, time.monotonic() - started
 
 
-async def verdict_of(case: Case, url: str, noise: Noise) -> Verdict:
+async def verdict_of(case: Case, place: Served, noise: Noise) -> Verdict:
     """Check a row and judge it; again, if the machine and not the probe was slow."""
     for _ in range(TRIES):
         started = time.monotonic()
-        outcome, seconds = await check(case, url)
+        outcome, seconds = await check(case, place)
         faults = case.faults(outcome, seconds)
         if not faults or not noise.since(started):
             break
@@ -104,7 +120,7 @@ async def verdict_of(case: Case, url: str, noise: Noise) -> Verdict:
     )
 
 
-async def verdicts(cases: Sequence[Case], urls: Mapping[str, str]) -> list[Verdict]:
+async def verdicts(cases: Sequence[Case], place: Served) -> list[Verdict]:
     """Check rows and judge them, several at a time; in the order of the rows.
 
     Rows that the probe is known to end wrong come last and one by one: what it does not
@@ -115,7 +131,7 @@ async def verdicts(cases: Sequence[Case], urls: Mapping[str, str]) -> list[Verdi
 
     async def one(case: Case) -> None:
         async with turn:
-            found[case.key] = await verdict_of(case, urls[case.key], noise)
+            found[case.key] = await verdict_of(case, place, noise)
 
     with Noise() as noise:
         await asyncio.gather(*(one(case) for case in cases if case.key not in WRONG))

@@ -1,4 +1,4 @@
-"""The servers' process: reads names of rows, answers with their addresses, stays until told."""
+"""The servers' process: reads names of rows, answers with their URLs, stays until told."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ async def main(folder: Path) -> None:
     wanted = set(json.loads(sys.stdin.readline()))
     async with Stage(folder) as stage:
         urls = {case.key: await case.setup(stage) for case in TABLE if case.key in wanted}
-        print(json.dumps(urls), flush=True)
+        print(json.dumps({"urls": urls, "names": await stage.nameserver()}), flush=True)
         await asyncio.to_thread(sys.stdin.read)
 
 

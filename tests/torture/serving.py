@@ -59,7 +59,7 @@ def floods(head: bytes, part: bytes) -> Behaviour:
         await visit.read_request()
         await visit.send(head)
         many = part * max(1, 65536 // len(part))
-        while True:
+        while not visit.writer.transport.is_closing():
             await visit.send(many)
             await asyncio.sleep(0)
 

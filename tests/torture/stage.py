@@ -1,14 +1,17 @@
 """What the servers' process has started: the servers themselves, and the sockets they need."""
 
 import contextlib
+import importlib
 import socket
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.integration.probes.serving import Behaviour, Server
 from tests.torture.certificates import Authority
+from tests.torture.standing import FEATURES
 
 
 class Stage:
@@ -21,6 +24,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.authority = Authority(folder)
+        self.names: Any = None
         self._held = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -48,6 +52,35 @@ class Stage:
         await server.open(host, 0, tls)
         self._held.push_async_callback(server.close)
         return server
+
+    async def know(self, name: str, known: Mapping[str, Any]) -> str:
+        """Teach the name server a name, and return it with its zone.
+
+        Args:
+            name: without the zone.
+            known: fields of ``Says``; under ``turns``, several that follow each other.
+        """
+        whole = f"{name}.torture.example"
+        await self._teach(whole, known)
+        return whole
+
+    async def _teach(self, name: str, known: Mapping[str, Any]) -> None:
+        # Imported by name, because it is in the making: nobody else needs it yet.
+        answering = importlib.import_module("tests.integration.probes.nameserver")
+        if self.names is None:
+            self.names = answering.NameServer()
+            await self.names.open()
+            self._held.push_async_callback(self.names.close)
+        turns = [answering.Says(**each) for each in known.get("turns", ())]
+        self.names.known[name] = turns or answering.Says(**known)
+
+    async def nameserver(self) -> str | None:
+        """Return the address of the name server, with what all rows may ask for; or None."""
+        if "nameservers" not in FEATURES:
+            return None
+        for name in ("localhost", "a.torture.example", "a.b.torture.example"):
+            await self._teach(name, {"addresses": ["127.0.0.1"]})
+        return str(self.names.address)
 
     def hold(self, opened: socket.socket) -> socket.socket:
         """Keep a socket open as long as the stage is."""

@@ -58,6 +58,9 @@ WRONG: Final[dict[str, str]] = {
         "data before the request is taken for its answer (RFC 9112, 9.2)"
     ),
     "TLS certificate: has a common name only": "the common name is looked at (RFC 9110, 4.3.4)",
+    "DNS: answers with noise": (
+        "noise of anybody's fails the question, and its neighbours' (RFC 5452, 9.1)"
+    ),
     "TLS handshake: alerts: no application protocol": "the alert is told as 'broken'",
 }
 """Rows that the probe has everything for, and ends wrong: the row, and what is wrong."""

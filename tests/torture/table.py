@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.torture import bodies, chains, goodbyes, handshakes, heads, redirects, tcp
+from tests.torture import bodies, chains, goodbyes, handshakes, heads, http2, names, redirects, tcp
 from tests.torture.case import Case
 
 TABLE: Final[tuple[Case, ...]] = (
@@ -13,4 +13,6 @@ TABLE: Final[tuple[Case, ...]] = (
     *heads.CASES,
     *bodies.CASES,
     *redirects.CASES,
+    *names.CASES,
+    *http2.CASES,
 )

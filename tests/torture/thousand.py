@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.torture.case import Case
-from tests.torture.running import check
+from tests.torture.running import Served, check
 
 CHECKS: Final = 1000
 IN_FLIGHT: Final = 64
@@ -88,16 +88,16 @@ def drawn(cases: Sequence[Case]) -> list[Case]:
     return rows
 
 
-async def thousand(cases: Sequence[Case], urls: Mapping[str, str]) -> Thousand:
+async def thousand(cases: Sequence[Case], place: Served) -> Thousand:
     """Run a thousand checks to warm up, and a thousand that count."""
     loop = asyncio.get_running_loop()
     # The loop's pool of threads grows to its full size when it is first needed, and stays.
     await asyncio.gather(*(loop.run_in_executor(None, time.sleep, 0.05) for _ in range(64)))
     rows = drawn(cases)
-    await _run(rows, urls)
+    await _run(rows, place)
     before = await _settled(None)
     started = time.monotonic()
-    endings, late = await _run(rows, urls)
+    endings, late = await _run(rows, place)
     seconds = time.monotonic() - started
     after = await _settled(before)
     return Thousand(
@@ -105,7 +105,7 @@ async def thousand(cases: Sequence[Case], urls: Mapping[str, str]) -> Thousand:
     )
 
 
-async def _run(rows: Sequence[Case], urls: Mapping[str, str]) -> tuple[Mapping[str, int], float]:
+async def _run(rows: Sequence[Case], place: Served) -> tuple[Mapping[str, int], float]:
     waiting = iter(rows)
     endings: Counter[str] = Counter()
     late = 0.0
@@ -113,7 +113,7 @@ async def _run(rows: Sequence[Case], urls: Mapping[str, str]) -> tuple[Mapping[s
     async def take() -> None:
         nonlocal late
         for case in waiting:
-            outcome, seconds = await check(case, urls[case.key])
+            outcome, seconds = await check(case, place)
             endings[f"{outcome.state}({outcome.reason})" if outcome.reason else outcome.state] += 1
             late = max(late, seconds - case.seconds)
 
