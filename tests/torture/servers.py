@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -22,4 +23,6 @@ async def main(folder: Path) -> None:
 if __name__ == "__main__":
     # What servers have to speak here is deprecated, which is why it is here.
     warnings.simplefilter("ignore", DeprecationWarning)
+    # Nor is it news that a client goes away while it is written to.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     asyncio.run(main(Path(sys.argv[1])))
