@@ -36,7 +36,7 @@ def main() -> int:
         with served(cases) as place:
             counted = uvloop.run(thousand(cases, place))
         print(json.dumps(asdict(counted)) if asked.json else told(counted))
-        return int(counted.before.counts != counted.after.counts)
+        return int(bool(counted.left))
     with served(cases) as place, capture_logs() as logs:
         found = uvloop.run(verdicts(cases, place))
     if asked.json:
