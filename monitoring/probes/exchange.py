@@ -24,8 +24,11 @@ class Stream(Protocol):
     def arrived(self) -> float:
         """When the last bytes received had come in, on ``time.perf_counter``."""
 
-    async def send(self, data: bytes) -> None:
-        """Send bytes, all of them."""
+    def has_spoken(self) -> bool:
+        """Return whether bytes have come that nobody asked for."""
+
+    async def send(self, data: bytes) -> object:
+        """Send bytes, all of them unless an answer comes first."""
 
     async def receive(self) -> bytes:
         """Return what has come, nothing at the end."""
@@ -51,7 +54,9 @@ class Exchange:
         self._watch = watch
         self._bodiless = bodiless
         self._parser = HttpResponseParser(self)
-        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        self._parser.set_dangerous_leniencies(
+            lenient_optional_cr_before_lf=True, lenient_version=True, lenient_headers=True
+        )
         self._head_bytes = 0
         self._received = 0
         self._body_bytes = 0
@@ -70,6 +75,8 @@ class Exchange:
             OSError: there is no connection any more, and no answer either.
         """
         self._watch.enter("wait")
+        if self._stream.has_spoken():
+            raise NotHTTP("it answered before it was asked (RFC 9112, 9.2)")
         try:
             await self._stream.send(_bytes_of(request, body))
         except ConnectionError:
@@ -136,6 +143,9 @@ class Exchange:
             return
         if len(self.headers) >= MAX_HEADERS:
             raise NotHTTP(f"more than {MAX_HEADERS} headers")
+        # Leniency to folded headers lets these through too (RFC 9110, 5.5; RFC 9112, 5.1).
+        if b"\0" in value or name != name.strip():
+            raise NotHTTP("a header with a NUL, or with space around its name")
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > MAX_HEAD_BYTES:
             raise NotHTTP(f"a head of more than {MAX_HEAD_BYTES} bytes")
@@ -143,6 +153,8 @@ class Exchange:
 
     def on_headers_complete(self) -> None:
         """Take the head, unless it is one of those before the answer (1xx)."""
+        if self._head_done:
+            return  # another answer, which nobody asked for
         status = self._parser.get_status_code()
         if status == 101:
             raise NotHTTP("it switches protocols, which was not asked for")
@@ -152,15 +164,18 @@ class Exchange:
             return
         self.status = status
         self.http_version = self._parser.get_http_version()
-        if self.http_version not in ("1.0", "1.1"):
+        if not self.http_version.startswith("1."):
             raise NotHTTP(f"it calls itself HTTP/{self.http_version}, where 1.0 or 1.1 was due")
+        if self.http_version != "1.0":
+            self.http_version = "1.1"  # a later minor version is read as ours (RFC 9110, 2.5)
         self._head_done = True
         for name, value in self.headers:
             match name.lower():
                 case b"content-length":
                     self._framed = True
                 case b"transfer-encoding":
-                    self._framed = b"chunked" in value.lower()
+                    # RFC 9112, 6.3: chunks bound a body only if they are its last coding.
+                    self._framed = value.lower().rpartition(b",")[2].strip() == b"chunked"
                     break
         if self._bodiless:
             self._end()

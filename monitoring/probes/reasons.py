@@ -24,8 +24,8 @@ _EXPIRED: Final = 10
 _WRONG_NAME: Final = frozenset({62, 64})
 _CHAIN_PROBLEMS: Final = MappingProxyType(
     {
-        18: "it is signed by itself",
-        19: "its chain ends in a certificate authority that this worker does not trust",
+        18: "it is self-signed",
+        19: "its chain ends in a self-signed certificate that this worker does not trust",
         20: "this worker does not trust its issuer, or the server left out the certificates "
         "between (incomplete chain)",
         21: "the server left out the certificates between it and its authority (incomplete chain)",
@@ -167,7 +167,7 @@ def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: 
         case ssl.SSLEOFError():
             return _hung_up(scene, "hung up before a complete answer")
         case ssl.SSLError():
-            words = (error.reason or "broken").replace("_", " ").lower()
+            words = (error.reason or scene.trace.alert or "broken").replace("_", " ").lower()
             return Failure(State.DOWN, Reason.TLS_ERROR, f"TLS with {peer} failed: {words}")
         case TimeoutError():  # the kernel's own, or one address's share of the time
             return _out_of_time(scene, ": timed out")
@@ -189,7 +189,7 @@ def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: 
                 return Failure(State.DOWN, Reason.CONNECT_ERROR, words)
             return _hung_up(scene, f"was lost before a complete answer ({words})")
         case HungUp() | ConnectionError():  # without an errno: the peer is gone
-            return _hung_up(scene, "hung up before a complete answer")
+            return _hung_up(scene, str(error) or "hung up before a complete answer")
         case NotHTTP():
             words = f"the answer from {peer} is not HTTP: {error}"
             return Failure(State.DOWN, Reason.PROTOCOL_ERROR, words)

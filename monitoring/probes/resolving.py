@@ -33,6 +33,9 @@ CACHED_ADDRESSES: Final = 64
 
 MAX_TTL_SECONDS: Final = 3600.0
 
+_NOISE_SECONDS: Final = 0.1
+"""After an answer that cannot be read it is asked again so much later."""
+
 PATIENCE_SECONDS: Final = 20.0
 """After this long a silent question is not repeated. Checks have deadlines of their own."""
 
@@ -235,6 +238,14 @@ class _Resolver:
             callback=arrive,
         )
 
+    def _ask_again(self, question: _Question) -> None:
+        if self._open.get(question.key) is not question:
+            return  # ended meanwhile
+        if question.is_worth_repeating():
+            self._hand_over(question)
+        else:
+            del self._open[question.key]
+
     def _settle(
         self,
         question: _Question,
@@ -248,6 +259,11 @@ class _Resolver:
             return  # ended meanwhile
         if status == ares.ARES_ETIMEOUT and question.is_worth_repeating():
             self._hand_over(question)
+            return
+        if status == ares.ARES_EBADRESP and question.is_worth_repeating():
+            # Anybody can send noise, and c-ares lets it end every question under way; it says
+            # no more than silence does (RFC 5452, 9.1).
+            question.loop.call_later(_NOISE_SECONDS, self._ask_again, question)
             return
         del self._open[key]
         addresses, ttl = _content(result, key[1])

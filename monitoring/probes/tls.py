@@ -1,5 +1,6 @@
 """TLS over a wire: OpenSSL does the work in memory, the wire keeps the time."""
 
+import contextlib
 import ssl
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,8 @@ from monitoring.probes.stopwatch import Stopwatch
 from monitoring.probes.wire import Wire
 
 _READ_BYTES: Final = 65_536
+_RECORD_HEAD: Final = 5
+_ALERT: Final = 21
 
 
 @lru_cache(maxsize=8)
@@ -22,6 +25,8 @@ def ssl_context(*, verify: bool, http2: bool = False) -> ssl.SSLContext:
         NoTrustStore: there is nothing to verify against; every target would look untrusted.
     """
     context = ssl.create_default_context()
+    # A common name alone has not been a name for long (RFC 9110, 4.3.4); browsers agree.
+    context.hostname_checks_common_name = False
     context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
     if verify and not context.cert_store_stats()["x509"] and not _trust_folder():
         raise NoTrustStore(
@@ -43,12 +48,21 @@ def _trust_folder() -> bool:
 class Session:
     """TLS on a wire, with the wire's own methods."""
 
-    __slots__ = ("_incoming", "_outgoing", "_tls", "_wire", "heard")
+    __slots__ = (
+        "_early", "_head", "_incoming", "_outgoing", "_skip", "_tls", "_unsent", "_wire", "alert",
+        "heard",
+    )  # fmt: skip
 
     def __init__(self, wire: Wire, host: str, context: ssl.SSLContext) -> None:
         self._wire = wire
         self.heard = False
         """Whether the server has said anything at all."""
+        self.alert: int | None = None
+        """The last alert that came in plain, as RFC 8446, 6 numbers them."""
+        self._skip = 0
+        self._head = b""
+        self._early: bytes | None = None
+        self._unsent = b""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         # A name is sent, and is certified, without the root's dot (RFC 6066, 3).
@@ -75,43 +89,66 @@ class Session:
                 raise
             else:
                 return
-            if self._outgoing.pending:
-                await self._wire.send(self._outgoing.read())
+            await self._flush()
             received = await self._wire.receive()
             if not received:
                 raise HungUp
             self.heard = True
             watch.excuse(self._wire.lateness())
+            self._see(received)
             self._incoming.write(received)
 
+    def has_spoken(self) -> bool:
+        """Return whether bytes have come that nobody asked for."""
+        if self._early is None:
+            try:
+                self._early = self._tls.read(_READ_BYTES)
+            except ssl.SSLWantReadError:
+                return False
+        return True
+
     async def send(self, data: bytes) -> None:
-        """Send bytes, all of them.
+        """Send bytes, all of them unless an answer comes first.
 
         Raises:
             ssl.SSLError, OSError: the connection is gone.
         """
         self._tls.write(data)
-        await self._wire.send(self._outgoing.read())
+        await self._flush()
+        while self._unsent and not self.has_spoken():
+            self._incoming.write(await self._wire.receive())
+            await self._flush()
+
+    async def _flush(self) -> None:
+        self._unsent += self._outgoing.read()
+        self._unsent = bytes(await self._wire.send(self._unsent)) if self._unsent else b""
 
     async def receive(self) -> bytes:
         """Return what has come, as soon as anything has; nothing at the end.
 
-        An end of the connection without TLS's own is an end too, as in browsers: what its
-        length or its chunks bound is known to be cut short all the same (RFC 9112, 9.8).
+        An end of the connection without TLS's own is an end too where no record is cut:
+        popular servers close so, browsers and Go's client take it, and what a length or
+        chunks bound is known to be cut short all the same (RFC 9112, 9.8).
 
         Raises:
             ssl.SSLError, OSError: the connection broke.
+            HungUp: it ended within a record.
         """
+        if self._early is not None:
+            early, self._early = self._early, None
+            return early
         while True:
             try:
                 return self._tls.read(_READ_BYTES)
             except ssl.SSLWantReadError:
                 pass
-            if self._outgoing.pending:  # the answer to a key update
-                await self._wire.send(self._outgoing.read())
+            await self._flush()  # the answer to a key update
             received = await self._wire.receive()
             if not received:
+                if self._skip or self._head:
+                    raise HungUp
                 return b""
+            self._see(received)
             self._incoming.write(received)
 
     @property
@@ -140,8 +177,15 @@ class Session:
 
     async def _say_why(self) -> None:
         """Send the alert, if the peer still listens: it is for its operator's log."""
-        if self._outgoing.pending:
-            try:
-                await self._wire.send(self._outgoing.read())
-            except OSError:
-                return
+        with contextlib.suppress(OSError):
+            await self._flush()
+
+    def _see(self, received: bytes) -> None:
+        """Follow the records (RFC 8446, 5.1), to know an alert and whether one is cut."""
+        data = self._head + received
+        at = self._skip
+        while at + _RECORD_HEAD <= len(data):
+            if data[at] == _ALERT and len(data) == at + _RECORD_HEAD + 2:
+                self.alert = data[at + _RECORD_HEAD + 1]
+            at += _RECORD_HEAD + int.from_bytes(data[at + 3 : at + 5], "big")
+        self._skip, self._head = max(0, at - len(data)), data[at:]

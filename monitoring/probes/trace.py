@@ -10,8 +10,8 @@ class Trace:
     """The record of one hop, filled as it goes; whatever ends it, it says where it stood."""
 
     __slots__ = (
-        "addresses", "body_bytes", "certificate", "greeted", "http_version", "ip", "method", "port",
-        "status_code", "tls_version", "url", "watch",
+        "addresses", "alert", "body_bytes", "certificate", "greeted", "http_version", "ip",
+        "method", "port", "status_code", "tls_version", "url", "watch",
     )  # fmt: skip
 
     def __init__(self, method: str, url: httpx.URL) -> None:
@@ -23,6 +23,8 @@ class Trace:
         self.port: int | None = None
         self.greeted = False
         """Whether the server has answered the hello of TLS with anything."""
+        self.alert: str | None = None
+        """Why the server refused a session, where OpenSSL has no word for it."""
         self.tls_version: str | None = None
         self.certificate: Certificate | None = None
         self.status_code: int | None = None

@@ -23,6 +23,9 @@ from monitoring.probes.wire import Wire
 TRACE: Final = "sentinel_trace"
 """The extension of a request under which a Trace may go along, to be filled."""
 
+_ALERTS: Final = {116: "certificate required", 120: "no application protocol"}
+"""Alerts of TLS that OpenSSL 3.0 has no word for (RFC 8446, 6)."""
+
 _VERSIONS: Final = {"1.0": b"HTTP/1.0", "1.1": b"HTTP/1.1", "2": b"HTTP/2"}
 
 
@@ -138,6 +141,8 @@ async def _secured(wire: Wire, context: ssl.SSLContext, trace: Trace) -> tls.Ses
         await session.handshake(trace.watch)
     finally:
         trace.greeted = session.heard
+        if session.alert is not None:
+            trace.alert = _ALERTS.get(session.alert, f"alert {session.alert}")
     trace.watch.leave()
     trace.tls_version = session.version
     if (der := session.certificate) is not None:

@@ -72,22 +72,30 @@ class Wire:
         if code:
             raise OSError(code, os.strerror(code))
 
-    async def send(self, data: bytes) -> None:
-        """Hand bytes to the kernel, all of them.
+    def has_spoken(self) -> bool:
+        """Return whether bytes have come that nobody has received."""
+        return self._received is not None
+
+    async def send(self, data: bytes) -> memoryview:
+        """Hand bytes to the kernel, all of them unless something comes in first.
+
+        Returns:
+            What is left: who is asked to take more than there is room for may answer
+            before it has, and would be waited for in vain.
 
         Raises:
             OSError: the connection is gone.
         """
         sent = self._try_send(data)
-        if sent == len(data):
-            return
         left = memoryview(data)[sent:]
-        while left:
+        while left and self._received is None:
             try:
                 await self._until_writable()
             finally:
                 self._loop.remove_writer(self._fd)
-            left = left[self._try_send(left) :]
+            if self._received is None:
+                left = left[self._try_send(left) :]
+        return left
 
     async def receive(self) -> bytes:
         """Return what has come, as soon as anything has; nothing at the end.

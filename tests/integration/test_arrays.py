@@ -12,9 +12,9 @@ from monitoring.arrays import array_literal
 
 TEXTS = st.none() | st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]))
 INSTANTS = st.none() | st.datetimes(
-    datetime(2000, 1, 1),
-    datetime(2200, 1, 1),
-    timezones=st.just(UTC),  # noqa: DTZ001
+    datetime(2000, 1, 1),  # noqa: DTZ001 - the zone follows
+    datetime(2200, 1, 1),  # noqa: DTZ001 - the zone follows
+    timezones=st.just(UTC),
 )
 
 

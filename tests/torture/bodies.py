@@ -71,9 +71,10 @@ CASES = (
     length("with zeros in front", b"Content-Length: 00000000000000000005", UP, holds=SIZE_5),
     length("twice, different", b"Content-Length: 5\r\nContent-Length: 4", NOT_HTTP,
            holds=NOTHING),
-    # Equal values are to be processed as one (RFC 9112, 6.3, rule 5).
-    length("twice, the same", b"Content-Length: 5\r\nContent-Length: 5", UP, holds=SIZE_5),
-    length("as a list of the same", b"Content-Length: 5, 5", UP, holds=SIZE_5),
+    # Equal values are to be rejected, or processed as one (RFC 9110, 8.6): this probe rejects.
+    length("twice, the same", b"Content-Length: 5\r\nContent-Length: 5", NOT_HTTP,
+           holds=NOTHING),
+    length("as a list of the same", b"Content-Length: 5, 5", NOT_HTTP, holds=NOTHING),
     length("as a list of two", b"Content-Length: 5, 4", NOT_HTTP, holds=NOTHING),
     length("negative", b"Content-Length: -5", NOT_HTTP, holds=NOTHING),
     length("with a plus sign", b"Content-Length: +5", NOT_HTTP, holds=NOTHING),

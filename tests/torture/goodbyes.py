@@ -132,10 +132,12 @@ CASES = (
     case("lets its goodbye end the body, and stays connected", says(
         OPEN, farewell=True, stays=True), UP, holds=FIVE),
     # An incomplete close leaves such an answer incomplete (RFC 9112, 8 and 9.8).
+    # A body that may be cut (RFC 9112, 9.8). Browsers and Go's client take it at the end of a
+    # record, because popular servers close so, and an alarm for what everybody sees is false.
     case("lets the end of the connection end the body, without goodbye", says(
-        OPEN, farewell=False), CLOSED, holds=FIVE),
+        OPEN, farewell=False), UP, holds=FIVE),
     case("lets the end of the connection end the body, without goodbye, in TLS 1.2", says(
-        OPEN, farewell=False), CLOSED, holds=FIVE, versions=TLS_1_2),
+        OPEN, farewell=False), UP, holds=FIVE, versions=TLS_1_2),
     case("says nothing within the body", says(HALF, farewell=False, stays=True), TIMEOUT,
          seconds=SHORT, holds=FIVE),
     case("resets within the body", resets_within, CLOSED, holds={"status_code": 200}),

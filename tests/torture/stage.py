@@ -1,7 +1,6 @@
 """What the servers' process has started: the servers themselves, and the sockets they need."""
 
 import contextlib
-import importlib
 import socket
 import ssl
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.integration.probes.nameserver import NameServer, Says
 from tests.integration.probes.serving import Behaviour, Server
 from tests.torture.certificates import Authority
 from tests.torture.standing import FEATURES
@@ -65,14 +65,12 @@ class Stage:
         return whole
 
     async def _teach(self, name: str, known: Mapping[str, Any]) -> None:
-        # Imported by name, because it is in the making: nobody else needs it yet.
-        answering = importlib.import_module("tests.integration.probes.nameserver")
         if self.names is None:
-            self.names = answering.NameServer()
+            self.names = NameServer()
             await self.names.open()
             self._held.push_async_callback(self.names.close)
-        turns = [answering.Says(**each) for each in known.get("turns", ())]
-        self.names.known[name] = turns or answering.Says(**known)
+        turns = [Says(**each) for each in known.get("turns", ())]
+        self.names.known[name] = turns or Says(**known)
 
     async def nameserver(self) -> str | None:
         """Return the address of the name server, with what all rows may ask for; or None."""

@@ -29,6 +29,9 @@ class Wire:
         self.aborted = False
         self.arrived = 0.0
 
+    def has_spoken(self) -> bool:
+        return False
+
     async def send(self, data: bytes) -> None:
         self.sent += data
 

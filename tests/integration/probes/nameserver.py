@@ -90,6 +90,10 @@ class NameServer:
         """Return how often a name was asked for."""
         return sum(each[:2] == (name, kind) for each in self.questions)
 
+    def begin_anew(self) -> None:
+        """Let answers that follow each other begin with the first."""
+        self._turns.clear()
+
     async def open(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen on one port over both transports."""
         self.host = host
@@ -193,8 +197,8 @@ def _message(query: dns.message.Message, says: Says, kind: str) -> dns.message.M
     for alias, ttl in says.aliases:
         message.answer.append(dns.rrset.from_text(owner, ttl, "IN", "CNAME", f"{alias}."))
         owner = dns.name.from_text(alias)
-    family = ":" if kind == "AAAA" else "."
-    mine = [address for address in says.addresses if family in address]
+    # ::ffff:127.0.0.1 has dots too.
+    mine = [address for address in says.addresses if (":" in address) is (kind == "AAAA")]
     if mine and kind in ("A", "AAAA"):
         # One by one: dnspython shuffles what it takes for one set.
         for address in mine:

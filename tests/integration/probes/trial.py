@@ -9,28 +9,31 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import structlog
 import uvloop
 
 from domains.weburl import normalise_url
 from monitoring.own_addresses import OwnAddresses
-from monitoring.probes import http
+from monitoring.probes import http, resolving
 from monitoring.probes.guard import Guard, Listener, parse_allowed_targets
 from monitoring.probes.outcome import Outcome, Reason, Target
 from tests.integration.probes import forbidden
 from tests.integration.probes.forbidden import CONTROL_IPV4, CONTROL_IPV6, CONTROL_NAME
+from tests.integration.probes.nameserver import NameServer, Says
 from tests.integration.probes.namespace import Unavailable, Witness, enter
 
 NO_NAMESPACE: Final = 77
 SECONDS: Final = 3.0
 CONTROL_PORT: Final = 8080  # where the second round's control listens
+DNS_PORT: Final = 53
 
 
 class Blind(Guard):
@@ -50,9 +53,10 @@ class Report:
         dialled: forbidden connections: spelling, door, address, port.
         control: connections to permitted addresses.
         controls: how the checks of permitted targets ended.
-        by_guard: how many spellings the guard had to refuse: nothing before it did.
+        by_guard: the spellings that the guard had to refuse: nothing before it did.
         endings: how checks ended, counted by reason.
         missed: packets that the witness did not see.
+        questions: how many reached the name server.
     """
 
     spellings: int = 0
@@ -60,47 +64,39 @@ class Report:
     dialled: list[tuple[str, str, str, int]] = field(default_factory=list)
     control: int = 0
     controls: dict[str, str] = field(default_factory=dict)
-    by_guard: int = 0
+    by_guard: list[str] = field(default_factory=list)
     endings: dict[str, int] = field(default_factory=dict)
     missed: int = 0
+    questions: int = 0
 
 
-class Names:
-    """The resolver: what the zone says, and addresses as resolvers read them."""
+class Names(NameServer):
+    """What the zone says, the hosts it changes its mind about, and numbers as addresses.
+
+    Whoever answers for names may take ``2130706433`` for one, and answer with what
+    ``inet_aton`` reads in it. No answer is too long for UDP: a connection to this server
+    would be a forbidden one.
+    """
 
     def __init__(self) -> None:
-        self._asked: Counter[str] = Counter()
+        super().__init__()
+        for name, entry in forbidden.ZONE.items():
+            self.known[name] = entry if isinstance(entry, list) else _alias(entry)
+        for name, answers in forbidden.REBINDING.items():
+            self.known[name] = [Says(addresses, ttl=0) for addresses in answers]
 
-    def forget(self) -> None:
-        """Begin anew with the first answers."""
-        self._asked.clear()
+    def _says(self, name: str, kind: str) -> Says:
+        if name not in self.known:
+            with contextlib.suppress(OSError):
+                return Says([socket.inet_ntoa(socket.inet_aton(name))])
+        return super()._says(name, kind)
 
-    def addresses(self, host: str) -> list[str]:
-        """Return the addresses of a name, as of this question; empty where there is none."""
-        name = host.lower().removesuffix(".")
-        if name in forbidden.REBINDING:
-            answers = forbidden.REBINDING[name]
-            self._asked[name] += 1
-            return answers[min(self._asked[name], len(answers)) - 1]
-        entry = forbidden.ZONE.get(name, [])
-        if isinstance(entry, str):
-            return self.addresses(entry)
-        try:
-            return entry or [socket.inet_ntoa(socket.inet_aton(name))]
-        except (OSError, ValueError):
-            return []
 
-    def put_in_place(self) -> None:
-        """Answer whoever asks in this process. The one place that knows how the probe asks."""
-
-        def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
-            host.encode("idna")  # as the real one does first
-            found = self.addresses(host)
-            if not found:
-                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-            return [(0, 0, 0, "", (address, port)) for address in found]
-
-        socket.getaddrinfo = getaddrinfo  # type: ignore[assignment]
+def _alias(target: str) -> Says:
+    aliases = [target]
+    while isinstance(entry := forbidden.ZONE[aliases[-1]], str):
+        aliases.append(entry)
+    return Says(entry, aliases=[(name, 60) for name in aliases])
 
 
 @dataclass(frozen=True)
@@ -156,7 +152,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def run(rounds: tuple[Round, ...]) -> Report:
     """Check everything, one after the other, and look after each who was dialled."""
     names = Names()
-    names.put_in_place()
+    await names.open(port=DNS_PORT)
     witness = Witness()
     servers = [
         await asyncio.start_server(serve, host, port)
@@ -167,8 +163,8 @@ async def run(rounds: tuple[Round, ...]) -> Report:
     endings: Counter[str] = Counter()
 
     async def check(url: str, guard: Guard) -> Outcome:
-        names.forget()
-        target = Target(url=url, guard=guard)
+        names.begin_anew()
+        target = Target(url=url, guard=guard, nameservers=(names.address,))
         return await http.probe(target, asyncio.get_running_loop().time() + SECONDS)
 
     def count(part: Round, spelling: str, door: str) -> None:
@@ -192,10 +188,14 @@ async def run(rounds: tuple[Round, ...]) -> Report:
                 endings[outcome.reason or outcome.state] += 1
                 refused |= outcome.reason is Reason.FORBIDDEN_ADDRESS
                 count(part, spelling, door)
-            report.by_guard += refused
+            if refused:
+                report.by_guard.append(spelling)
+    await resolving.close()
+    await names.close()
     for server in servers:
         server.close()
     count(rounds[-1], "whatever came late", "none")
+    report.questions = len(names.questions)
     report.endings = dict(endings)
     report.missed = witness.missed()
     witness.close()
@@ -255,6 +255,7 @@ def main() -> None:
         print(reason)
         sys.exit(NO_NAMESPACE)
     # What stands there as it is may be no URL, which the probe takes for a defect of its own.
+    os.environ |= {"LOCALDOMAIN": "search.example", "RES_OPTIONS": "ndots:1"}
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     report = uvloop.run(run(rounds(blind="blind" in sys.argv)))
     print(json.dumps(asdict(report)))
