@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -36,8 +36,12 @@ MAX_TTL_SECONDS: Final = 3600.0
 _NOISE_SECONDS: Final = 0.1
 """After an answer that cannot be read it is asked again so much later."""
 
+# Anybody can send what cannot be read, and c-ares lets it end every question under way: it
+# says no more than silence does (RFC 5452, 9.1).
+_SILENCE: Final = frozenset({ares.ARES_ETIMEOUT, ares.ARES_EBADRESP})
+
 PATIENCE_SECONDS: Final = 20.0
-"""After this long a silent question is not repeated. Checks have deadlines of their own."""
+"""For who has waited this long, silence is the answer. Checks have deadlines of their own."""
 
 # What may stand in a question: visible ASCII. c-ares would end a name at a NUL, and take a
 # backslash for the beginning of an escape.
@@ -151,20 +155,30 @@ class _Answer:
 _Key: TypeAlias = tuple[str, IPVersion]
 
 
+_Waiter: TypeAlias = tuple[asyncio.Future[_Answer], float]
+"""One who waits for an answer, and since when."""
+
+
 @dataclass(slots=True, eq=False)
 class _Question:
-    """A question under way, and those who wait for its answer: a future, and since when."""
+    """A question under way, and those who wait for its answer."""
 
     loop: asyncio.AbstractEventLoop
     key: _Key
-    since: float
-    thread: int
-    waiters: list[tuple[asyncio.Future[_Answer], float]] = field(default_factory=list)
+    waiters: list[_Waiter]
 
-    def is_worth_repeating(self) -> bool:
-        """Return whether somebody still waits, and has not waited for too long."""
-        patient = time.perf_counter() - self.since < PATIENCE_SECONDS
-        return patient and not all(waiter.done() for waiter, _ in self.waiters)
+    def tell(self, answer: _Answer) -> None:
+        """Tell the answer to all who wait."""
+        for waiter, _ in self.waiters:
+            if not waiter.done():
+                waiter.set_result(answer)
+
+    def part(self) -> list[_Waiter]:
+        """Keep those who have waited for too long, and return those who have not."""
+        waiting = [each for each in self.waiters if not each[0].done()]
+        since = time.perf_counter() - PATIENCE_SECONDS
+        self.waiters = [each for each in waiting if each[1] <= since]
+        return [each for each in waiting if each[1] > since]
 
 
 class _Resolver:
@@ -197,8 +211,7 @@ class _Resolver:
         question = self._open.get(key)
         if question is None:
             self._channel.notice_changes()
-            question = _Question(loop, key, joined, threading.get_ident(), [(waiter, joined)])
-            self._open[key] = question
+            question = self._open[key] = _Question(loop, key, [(waiter, joined)])
             self._hand_over(question)
         else:
             question.waiters.append((waiter, joined))
@@ -218,8 +231,12 @@ class _Resolver:
                 waiter.cancel()
 
     def _hand_over(self, question: _Question) -> None:
+        thread, asking = threading.get_ident(), True
+
         def arrive(result: pycares.AddrInfoResult | None, status: int | None) -> None:
-            if threading.get_ident() == question.thread:
+            # A question handed over earlier may end in this thread too: where sending the
+            # next one shows that the server has gone.
+            if asking and threading.get_ident() == thread:
                 # c-ares has not returned yet: it knew by itself, or could not even ask.
                 self._settle(question, result, status, None)
                 return
@@ -237,14 +254,11 @@ class _Resolver:
             type=socket.SOCK_STREAM,
             callback=arrive,
         )
+        asking = False
 
     def _ask_again(self, question: _Question) -> None:
-        if self._open.get(question.key) is not question:
-            return  # ended meanwhile
-        if question.is_worth_repeating():
+        if self._open.get(question.key) is question:  # not ended meanwhile
             self._hand_over(question)
-        else:
-            del self._open[question.key]
 
     def _settle(
         self,
@@ -257,15 +271,14 @@ class _Resolver:
         key = question.key
         if self._open.get(key) is not question:
             return  # ended meanwhile
-        if status == ares.ARES_ETIMEOUT and question.is_worth_repeating():
-            self._hand_over(question)
-            return
-        if status == ares.ARES_EBADRESP and question.is_worth_repeating():
-            # Anybody can send noise, and c-ares lets it end every question under way; it says
-            # no more than silence does (RFC 5452, 9.1).
-            question.loop.call_later(_NOISE_SECONDS, self._ask_again, question)
-            return
         del self._open[key]
+        if status in _SILENCE and (patient := question.part()):
+            # Whoever joined late has seen little of the silence.
+            again = self._open[key] = _Question(question.loop, key, patient)
+            if status == ares.ARES_EBADRESP:
+                question.loop.call_later(_NOISE_SECONDS, self._ask_again, again)
+            else:
+                self._hand_over(again)
         addresses, ttl = _content(result, key[1])
         failure = None
         if not addresses:
@@ -274,10 +287,7 @@ class _Resolver:
             self._known[key] = at + min(ttl, MAX_TTL_SECONDS), addresses
             if len(self._known) > CACHED_NAMES:
                 self._known.popitem(last=False)
-        answer = _Answer(addresses, failure, at)
-        for waiter, _ in question.waiters:
-            if not waiter.done():
-                waiter.set_result(answer)
+        question.tell(_Answer(addresses, failure, at))
 
 
 _resolvers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, ...], _Resolver]] = (
