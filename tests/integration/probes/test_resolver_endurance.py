@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import weakref
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -199,3 +200,20 @@ def test_two_loops_do_not_wait_for_each_other(names: NameServer) -> None:
 
     assert run(work) == []
     assert names.count("slow.example") == 2
+
+
+def test_a_question_does_not_keep_a_closed_loop_alive(names: NameServer) -> None:
+    names.known["slow.example"] = Says(["127.0.0.1"], after=0.3)
+    loops: list[weakref.ref[asyncio.AbstractEventLoop]] = []
+
+    async def work() -> None:
+        loops.append(weakref.ref(asyncio.get_running_loop()))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(ask(names, "slow.example"), 0.05)
+
+    def gone() -> bool:
+        gc.collect()
+        return loops[0]() is None
+
+    uvloop.run(work())
+    asyncio.run(reaches(gone))
