@@ -30,7 +30,7 @@ MIN_SECONDS: Final = 0.001
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 """What ``curl -d`` calls its data."""
 
-# A scheme without //, such as mailto:, and not the port of a bare host:8080.
+# A scheme, and not the port of a bare host:8080.
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?!\d)")
 _FAMILIES: Final = {"ipv4": ("IPv4", "--ipv6"), "ipv6": ("IPv6", "--ipv4")}
 
@@ -113,7 +113,7 @@ def target_of(options: Options, environment: Environment) -> Target:
 
 def _url(text: str) -> str:
     text = text.strip()
-    if "://" not in text and not _SCHEME.match(text):
+    if not _SCHEME.match(text):
         text = f"https://{text}"
     try:
         return normalise_url(text)
@@ -246,6 +246,8 @@ def _assertions(texts: tuple[str, ...]) -> tuple[Assertion, ...]:
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "repeated":  # its own words count from 0
+            message = "it says the same as one before: remove it"
         if not first["loc"]:
             raise Refused("--assert", message) from None
         index, *way = first["loc"]

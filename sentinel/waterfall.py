@@ -185,7 +185,7 @@ def _label(text: str) -> tuple[str, str]:
 def heading() -> Text:
     """Return what stands above lines."""
     names = "".join(f"{name:>{size}}" for name, size in _COLUMNS)
-    return Text(f"{'':>5}  {'state':<9}{names}", style="dim")
+    return Text(f"{'':>6}  {'state':<9}{names}", style="dim")
 
 
 def line(number: int, outcome: Outcome) -> Text:
@@ -195,11 +195,11 @@ def line(number: int, outcome: Outcome) -> Text:
     for name in PHASES:
         micros: int | None = getattr(outcome.phases, f"{name}_us")
         cells.append("-" if micros is None else milliseconds(micros))
-    text = Text(f"{number:>5}  ")
+    text = Text(f"{number:>6}  ")
     text.append(f"{outcome.state.upper():<9}", style=STATE_STYLES[outcome.state])
     text.append("".join(f"{c:>{size}}" for c, (_, size) in zip(cells, _COLUMNS, strict=True)))
     if outcome.reason is not None:
-        text.append(f"  {outcome.reason}: {plain(outcome.detail)}")
+        text.append(f"  {_cause(outcome)}")
     return text
 
 
@@ -218,8 +218,12 @@ def _verdict(outcome: Outcome) -> Text:
     text.append(outcome.state.upper(), style=STATE_STYLES[outcome.state])
     text.append(f" in {milliseconds(outcome.total_us)} ms")
     if outcome.reason is not None:
-        text.append(f", {outcome.reason}: {plain(outcome.detail)}")
+        text.append(f", {_cause(outcome)}")
     return text
+
+
+def _cause(outcome: Outcome) -> str:
+    return f"{outcome.reason}: {plain(outcome.detail)}" if outcome.detail else f"{outcome.reason}"
 
 
 def _of_answer(hop: Hop) -> list[tuple[str, Text]]:
