@@ -149,6 +149,7 @@ def test_nothing_is_wider_than_the_console(width: int) -> None:
     lines = drawn(long, width=width, state=State.DOWN, reason=Reason.STATUS, detail="d " * 140)
 
     assert max(map(len, lines)) <= width
+    assert not any(text.startswith(("s", "i", "p")) for text in lines), "folded under its label"
     assert "".join(lines).replace(" ", "").count("x") > 300
     assert "[2001:db8::1]:443, also 2001:db8::2" in " ".join(" ".join(lines).split())
 
