@@ -52,6 +52,7 @@ from sentinel.logs import logging_config
 log = structlog.get_logger(__name__)
 
 USAGE: Final = 2
+UNWRITTEN: Final = 2
 INTERRUPTED: Final = 130
 EXIT_STATUSES: Final = MappingProxyType(
     {State.UP: 0, State.DEGRADED: 1, State.DOWN: 1, State.INTERNAL: 2, State.MISSED: 2}
@@ -70,7 +71,8 @@ def run(options: Options, environment: Environment, *, as_json: bool, colour: bo
         colour: whether a terminal may be sent colours.
 
     Returns:
-        The exit status: the highest of the checks', INTERRUPTED where none was completed.
+        The exit status: the highest of the checks', INTERRUPTED where none was completed,
+        UNWRITTEN where the output cannot be written.
 
     Raises:
         Refused: one of the options cannot be used.
@@ -82,13 +84,23 @@ def run(options: Options, environment: Environment, *, as_json: bool, colour: bo
         view: contextlib.AbstractContextManager[Tell] = contextlib.nullcontext(_print_json(target))
     else:
         view = _shown(target, options, colour=colour)
-    with view as tell:
 
-        def count(started_at: datetime, outcome: Outcome) -> None:
-            statuses.append(EXIT_STATUSES[outcome.state])
-            tell(started_at, outcome)
+    def count(started_at: datetime, outcome: Outcome) -> None:
+        statuses.append(EXIT_STATUSES[outcome.state])
+        tell(started_at, outcome)
 
-        uvloop.run(_checks(target, options, count))
+    try:
+        with view as tell:
+            uvloop.run(_checks(target, options, count))
+        sys.stdout.flush()
+    except SystemExit:  # rich's, with the status 1, when nobody reads any more
+        return UNWRITTEN
+    except OSError as error:  # whatever else fails is an outcome
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"Sentinel: the output cannot be written ({error.strerror}).\n")
+        # What is left would be written, and fail, once more at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNWRITTEN
     return max(statuses, default=INTERRUPTED)
 
 

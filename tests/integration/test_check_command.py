@@ -478,6 +478,33 @@ def test_ctrl_c_before_any_result_is_no_result(shell: Shell, serve: Serve) -> No
     assert (process.returncode, out, err) == (130, "", "")
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_output_that_cannot_be_written_is_not_a_target_that_is_down(
+    shell: Shell, serve: Serve, options: tuple[str, ...]
+) -> None:
+    url = serve(replies(answer())).url()
+    with shell.start(url, *LOOPBACK, *options) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+    with Path("/dev/full").open("wb") as device:
+        full = subprocess.run(
+            [*COMMAND, url, *LOOPBACK, *options],
+            cwd=shell.folder,
+            env=shell.environment,
+            stdout=device,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    assert (process.returncode, err) == (2, "")
+    assert full.returncode == 2
+    assert full.stderr == ("Sentinel: the output cannot be written (No space left on device).\n")
+
+
 def test_colours_are_for_terminals_that_want_them(shell: Shell, serve: Serve) -> None:
     url = serve(replies(answer())).url()
 
