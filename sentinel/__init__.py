@@ -14,4 +14,6 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``processes``, ``pulse``: what each process executes, and how it shows that it lives.
 - ``logs``: one form of log line for all of them.
 - ``cli``: the ``sentinel`` command.
+- ``check``: one URL checked from the command line, after ``check_options``; ``waterfall`` draws
+  what came of it, ``tally`` counts what came of many.
 """

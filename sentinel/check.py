@@ -142,7 +142,7 @@ async def _check(target: Target, seconds: float) -> Outcome:
 @contextlib.contextmanager
 def _shown(target: Target, options: Options, *, colour: bool) -> Iterator[Tell]:
     """Show checks to a person: one as a picture, several as lines and a table."""
-    # For machines none of this is loaded.
+    # For machines nothing is drawn.
     from rich.console import Console  # noqa: PLC0415
     from rich.live import Live  # noqa: PLC0415
 
