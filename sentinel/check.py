@@ -177,7 +177,6 @@ def _shown(target: Target, options: Options, *, colour: bool) -> Iterator[Tell]:
             console.print(heading(), soft_wrap=True)
         tally.add(outcome)
         console.print(line(tally.count, outcome), soft_wrap=True)
-        console.file.flush()  # who reads a pipe waits for it
 
     yield say
     if tally.count:
