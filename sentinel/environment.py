@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from cryptography.fernet import Fernet
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from redis import Redis
 
 from monitoring.probes.guard import (
     AllowedTarget,
@@ -34,6 +31,10 @@ _FERNET_KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=")  # 32 bytes in the URL's 
 def _database_url(value: str) -> str:
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("write it as postgresql://user:password@host:5432/database")
+    # Here and not above: a command that needs no database should not wait for its library.
+    from psycopg import ProgrammingError  # noqa: PLC0415
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
     try:
         parts = conninfo_to_dict(value)
     except ProgrammingError as error:
@@ -54,6 +55,8 @@ def _database_url(value: str) -> str:
 def _redis_url(value: str) -> str:
     if not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("write it as redis://host:6379/0, rediss://… or unix:///path/to/socket")
+    from redis import Redis  # noqa: PLC0415 - as above
+
     try:
         Redis.from_url(value).connection_pool.make_connection()  # made, not connected
     except (ValueError, TypeError) as error:

@@ -125,7 +125,12 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         if known is not None:
             return known
         watch.enter("dns")
-        found = await resolving.ask(host, ip_version=how[0], nameservers=how[1])
+        try:
+            found = await resolving.ask(host, ip_version=how[0], nameservers=how[1])
+        except resolving.Unresolved as error:
+            if error.waited is not None:
+                watch.leave_after(error.waited)
+            raise
         if found.waited is None:
             watch.forget()  # nobody was asked: it stands in /etc/hosts
         else:
