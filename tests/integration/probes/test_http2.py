@@ -189,8 +189,8 @@ def says_500(h2: H2Connection, stream: int) -> None:
 @pytest.mark.parametrize(
     ("answers", "expected", "words"),
     [
-        (resets, down(Reason.PROTOCOL_ERROR), "reset"),
-        (goes_away, down(Reason.PROTOCOL_ERROR), "GOAWAY"),
+        (resets, down(Reason.CLOSED), "reset"),
+        (goes_away, down(Reason.CLOSED), "GOAWAY"),
         (goes_away_after_answering, UP, ""),
         (has_trailers, UP, ""),
         (has_hints, UP, ""),
