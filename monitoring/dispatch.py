@@ -19,7 +19,7 @@ from monitoring.models import Batch, Kind, Location
 from monitoring.probes.outcome import Reason
 from monitoring.schedule import CATCH_UP, PHASE_SQL, TICK, TICK_SECONDS, tick_at
 
-BATCH_SIZE: Final = 100
+BATCH_SIZE: Final = 250
 """Domains in a batch: enough that a message costs little, few enough to spread over processes."""
 
 MANUAL_PATIENCE: Final = timedelta(minutes=10)

@@ -1,14 +1,19 @@
 """Outcomes into the ledger, once; what went in moves the state of its domain."""
 
 from collections.abc import Sequence
+from typing import Final
 
-from django.db import transaction
-from django.db.models.functions import Now
+from django.db import connection, transaction
 
 from monitoring import ledger, partitions
+from monitoring.arrays import array_literal
 from monitoring.folding import fold
 from monitoring.ledger import Row
-from monitoring.models import Batch
+
+_FINISH: Final = """
+    UPDATE monitoring_batch SET finished_at = clock_timestamp()
+    WHERE id = ANY(%s::bigint[]) AND finished_at IS NULL
+"""
 
 
 def record(rows: Sequence[Row]) -> int:
@@ -34,4 +39,5 @@ def record(rows: Sequence[Row]) -> int:
 def finish(batch_ids: Sequence[int]) -> None:
     """Note that every slot of these batches has its row."""
     if batch_ids:
-        Batch.objects.filter(pk__in=batch_ids, finished_at=None).update(finished_at=Now())
+        with connection.cursor() as cursor:
+            cursor.execute(_FINISH, [array_literal(batch_ids)])

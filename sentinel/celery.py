@@ -58,6 +58,10 @@ class PulsingScheduler(Scheduler):
 app = Celery("sentinel")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["monitoring"])
+# Celery closes the database connection around every task unless told to keep it, and making
+# one costs both sides more than a batch does. What has become unusable is let go of by the
+# tasks themselves (``monitoring.tasks``). Read under this very name by Celery's Django fix-up.
+app.conf["CELERY_DB_REUSE_MAX"] = 1_000_000
 app.conf.beat_scheduler = PulsingScheduler
 app.conf.beat_max_loop_interval = TICK_SECONDS
 app.conf.beat_schedule = {

@@ -53,7 +53,7 @@ class Exchange:
         self._stream = stream
         self._watch = watch
         self._bodiless = bodiless
-        self._parser = HttpResponseParser(self)
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(
             lenient_optional_cr_before_lf=True, lenient_version=True, lenient_headers=True
         )
@@ -107,6 +107,8 @@ class Exchange:
     def close(self) -> None:
         """Close the connection at once."""
         self._stream.close()
+        # The parser knows us and we know it: apart, nobody has to look for the circle.
+        self._parser = None
 
     async def _more(self) -> None:
         if self._error is not None:
@@ -122,6 +124,7 @@ class Exchange:
             raise HungUp
 
     def _feed(self, data: bytes) -> None:
+        assert self._parser is not None
         self._received += len(data)
         try:
             self._parser.feed_data(data)
@@ -155,6 +158,7 @@ class Exchange:
         """Take the head, unless it is one of those before the answer (1xx)."""
         if self._head_done:
             return  # another answer, which nobody asked for
+        assert self._parser is not None
         status = self._parser.get_status_code()
         if status == 101:
             raise NotHTTP("it switches protocols, which was not asked for")

@@ -14,6 +14,7 @@ import httpx
 from monitoring.probes import bodies
 from monitoring.probes.assertions import Answer, needs_body
 from monitoring.probes.certificates import shown_by
+from monitoring.probes.deadline import Deadline
 from monitoring.probes.judging import is_heavy, judge
 from monitoring.probes.outcome import Failure, Outcome, Phases, Reason, State, Target
 from monitoring.probes.reasons import Scene, problem_of, reason_of, too_busy
@@ -54,23 +55,23 @@ async def probe(target: Target, deadline: float) -> Outcome:
     loop = asyncio.get_running_loop()
     seconds = deadline - loop.time()
     check = _Check(target)
-    clock = asyncio.timeout_at(deadline)
+    clock = Deadline(loop, deadline)
     failure: Failure | None = None
     try:
         if seconds <= 0:
             raise too_busy(": the time of the check was over before it began")
-        async with clock:
+        with clock:
             await check.run()
     except Failure as stop:
         failure = stop
     except Exception as error:  # noqa: BLE001 - the one map has a row for everything
-        if clock.expired() and loop.time() - deadline > LATE_SECONDS:
+        if clock.expired and loop.time() - deadline > LATE_SECONDS:
             failure = too_busy(f" to see an answer within {seconds:.1f} s")
         else:
             if isinstance(error, ssl.SSLCertVerificationError):
                 await check.look_at_certificate(error, deadline)
             scene = Scene(check.trace, seconds, datetime.now(UTC))
-            failure = reason_of(error, scene, expired=clock.expired())
+            failure = reason_of(error, scene, expired=clock.expired)
     return check.outcome(failure)
 
 
@@ -162,7 +163,9 @@ class _Check:
 
     async def _hop(self) -> httpx.Response:
         """Make one request and read its answer, body and all."""
-        trace = Trace(self._method, self._url)
+        # A registered URL has neither user info nor a fragment.
+        plain = None if self.traces else self.target.url.partition("?")[0]
+        trace = Trace(self._method, self._url, plain)
         self.traces.append(trace)
         body = self._body
         # The headers are ours to the last, so httpx is kept from adding its own; its Host

@@ -14,7 +14,7 @@ from monitoring.probes.faults import HungUp, NotHTTP, NoTrustStore
 from monitoring.probes.guard import ForbiddenAddress
 from monitoring.probes.outcome import Certificate, Failure, Reason, State
 from monitoring.probes.resolving import Cause, Unresolved
-from monitoring.probes.trace import Trace, shown
+from monitoring.probes.trace import Trace
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ def reason_of(error: Exception, scene: Scene, *, expired: bool) -> Failure:
     failure = _mapped(error, scene)
     if failure is not None:
         return failure
-    log.error("unmapped probe error", url=shown(scene.trace.url), error=repr(error), exc_info=error)
+    log.error("unmapped probe error", url=scene.trace.plain, error=repr(error), exc_info=error)
     return Failure(
         State.INTERNAL, Reason.PROBE_ERROR, f"an error inside Sentinel: {type(error).__name__}"
     )

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -126,6 +127,7 @@ async def close() -> None:
         resolver.end()
 
 
+@lru_cache(maxsize=4096)
 def _literal(host: str, ip_version: IPVersion) -> str | None:
     # An address has a colon or ends in a digit; to be told so by an exception costs more.
     if ":" not in host and not host[-1:].isdigit():

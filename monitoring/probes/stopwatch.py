@@ -71,4 +71,4 @@ class Stopwatch:
 
 
 def _micros(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * _MICROS)
+    return None if seconds is None else int(seconds * _MICROS + 0.5)

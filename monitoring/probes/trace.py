@@ -7,16 +7,23 @@ from monitoring.probes.stopwatch import Stopwatch
 
 
 class Trace:
-    """The record of one hop, filled as it goes; whatever ends it, it says where it stood."""
+    """The record of one hop, filled as it goes; whatever ends it, it says where it stood.
+
+    Args:
+        method: of the request.
+        url: of the request.
+        plain: the address as it may be shown, where that is known already.
+    """
 
     __slots__ = (
-        "addresses", "alert", "body_bytes", "certificate", "greeted", "http_version", "ip",
-        "method", "port", "status_code", "tls_version", "url", "watch",
+        "_plain", "addresses", "alert", "body_bytes", "certificate", "greeted", "http_version",
+        "ip", "method", "port", "status_code", "tls_version", "url", "watch",
     )  # fmt: skip
 
-    def __init__(self, method: str, url: httpx.URL) -> None:
+    def __init__(self, method: str, url: httpx.URL, plain: str | None = None) -> None:
         self.method = method
         self.url = url
+        self._plain = plain
         self.watch = Stopwatch()
         self.addresses: tuple[str, ...] = ()
         self.ip: str | None = None
@@ -30,6 +37,11 @@ class Trace:
         self.status_code: int | None = None
         self.http_version: str | None = None
         self.body_bytes: int | None = None
+
+    @property
+    def plain(self) -> str:
+        """The address without user info, query and fragment, which may hold secrets."""
+        return self._plain or shown(self.url)
 
     @property
     def host(self) -> str:
@@ -48,7 +60,7 @@ class Trace:
     def hop(self) -> Hop:
         """Return what is told of it."""
         return Hop(
-            url=shown(self.url),
+            url=self.plain,
             method=self.method,
             status_code=self.status_code,
             http_version=self.http_version,

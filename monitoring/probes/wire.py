@@ -37,7 +37,8 @@ class Wire:
     """
 
     __slots__ = (
-        "_fd", "_fresh", "_loop", "_reading", "_received", "_socket", "_waiter", "arrived",
+        "_fd", "_fresh", "_loop", "_reading", "_received", "_socket", "_waiter", "_writing",
+        "arrived",
     )  # fmt: skip
 
     def __init__(self, unconnected: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
@@ -45,6 +46,7 @@ class Wire:
         self._fd = unconnected.fileno()
         self._loop = loop
         self._reading = False
+        self._writing = False
         self._fresh = False
         self._received: bytes | OSError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -68,7 +70,8 @@ class Wire:
             # Before the writer goes: the loop then changes what it polls for, and need not
             # forget the socket and learn it again.
             self._start_reading()
-        self._loop.remove_writer(self._fd)
+        if self._writing:
+            self._stop_writing()
         if code:
             raise OSError(code, os.strerror(code))
 
@@ -89,10 +92,8 @@ class Wire:
         sent = self._try_send(data)
         left = memoryview(data)[sent:]
         while left and self._received is None:
-            try:
-                await self._until_writable()
-            finally:
-                self._loop.remove_writer(self._fd)
+            await self._until_writable()
+            self._stop_writing()
             if self._received is None:
                 left = left[self._try_send(left) :]
         return left
@@ -130,7 +131,8 @@ class Wire:
             return
         if self._reading:
             self._stop_reading()
-        self._loop.remove_writer(self._fd)
+        if self._writing:
+            self._stop_writing()
         self._fd = -1
         self._socket.close()
 
@@ -143,6 +145,7 @@ class Wire:
     async def _until_writable(self) -> None:
         self._waiter = self._loop.create_future()
         self._loop.add_writer(self._fd, self._wake)
+        self._writing = True
         try:
             await self._waiter
         finally:
@@ -159,6 +162,10 @@ class Wire:
     def _stop_reading(self) -> None:
         self._loop.remove_reader(self._fd)
         self._reading = False
+
+    def _stop_writing(self) -> None:
+        self._loop.remove_writer(self._fd)
+        self._writing = False
 
     def _readable(self) -> None:
         self._fresh = False

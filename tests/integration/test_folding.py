@@ -148,8 +148,8 @@ def test_the_api_tells_of_the_certificate_and_of_each_hop(
 ) -> None:
     domain = make_domain()
     hops = (
-        replace(HOP, url="http://shop.example/", status_code=301, phases=Phases(wait_us=4)),
-        replace(HOP, http_version="2", phases=Phases(tls_us=2, wait_us=3)),
+        HOP._replace(url="http://shop.example/", status_code=301, phases=Phases(wait_us=4)),
+        HOP._replace(http_version="2", phases=Phases(tls_us=2, wait_us=3)),
     )
     outcome = replace(
         SECURE, hops=hops, redirects=1, http_version="2", phases=Phases(tls_us=2, wait_us=7)

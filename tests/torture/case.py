@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from monitoring.probes.outcome import MAX_DETAIL_CHARS, Outcome, Phases, Reason, State
@@ -97,7 +97,7 @@ class Case:
                 faults.append(f"{name} is {getattr(outcome, name)!r}, not {value!r}")
         if self.reached is not None and (reached := reached_by(outcome.phases)) != self.reached:
             faults.append(f"reached {sorted(reached)}, not {sorted(self.reached)}")
-        if any(part is not None and part < 0 for part in astuple(outcome.phases)):
+        if any(part is not None and part < 0 for part in outcome.phases):
             faults.append(f"a phase took less than no time: {outcome.phases}")
         if elapsed > self.seconds + GRACE:
             faults.append(f"took {elapsed:.2f} s, with a deadline of {self.seconds} s")
