@@ -7,14 +7,17 @@ The way of the data, one module a step::
     settling   overdue batches: enqueued again, or their slots recorded as missed
     claiming   one batch: taken by one worker, its targets loaded
     checking   its targets probed together, the outcomes handed on
+    admission  as many begun at once as the loop can attend to
     probes     one check: probe(target, deadline) -> Outcome; plain Python
-    recording  outcomes become Result rows, once; new rows move DomainState
+    recorder   what has ended, in chunks, in a thread beside the loop
+    recording  outcomes become Result rows, once
+    folding    new rows move DomainState, in the order of their slots
     verdict    (state, outcome) -> state, transition?; a pure function
     history    what people read: pages, summaries, the ledger
     rollups    counts and percentiles over spans
     retention  partitions made ahead, dropped behind
 
-``ledger`` and ``partitions`` are the floor under dispatch, settling and recording: the
+``ledger``, ``arrays`` and ``partitions`` are the floor under dispatch, settling and recording: the
 statements that insert a result row exactly once, and the tables that hold it.
 ``own_addresses`` keeps checks off the cluster's own services. ``tasks`` and ``api`` are the
 doors.

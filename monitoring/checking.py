@@ -9,13 +9,13 @@ import asyncio
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 import uvloop
 
+from monitoring.admission import Admission
 from monitoring.claiming import Work
 from monitoring.ledger import Row
 from monitoring.probes import Probe, resolving
@@ -26,12 +26,6 @@ log = structlog.get_logger(__name__)
 
 IN_FLIGHT_LIMIT: Final = 2000
 """Checks under way in one process; a batch that would pass it waits its turn."""
-
-STARTS_A_TURN: Final = 4
-"""Checks begun in one turn of the loop. So few that what has arrived is read soon after."""
-
-LONG_TURN_SECONDS: Final = 0.005
-"""After a turn of the loop that took longer none is begun: first the loop catches up."""
 
 CHUNK_ROWS: Final = 100
 CHUNK_SECONDS: Final = 1.0
@@ -51,10 +45,7 @@ class Checker:
         self._capacity = threading.Condition()
         self._in_flight = 0
         self._open: dict[int, Work] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: deque[tuple[Work, int]] = deque()
-        self.lag = 0.0
-        """How long the loop's last turn took in seconds, while checks waited to begin."""
+        self._admission = Admission(self._loop, self._check)
         self._rows: list[Row] = []
         self._finished: list[int] = []
         self._due: asyncio.TimerHandle | None = None
@@ -117,32 +108,10 @@ class Checker:
     def _start(self, work: Work) -> None:
         for row in work.rows:
             self._keep_row(work, row)
-        idle = not self._waiting
-        self._waiting.extend((work, domain_id) for domain_id in work.targets)
-        if idle and self._waiting:
-            self._keep(self._admit())
+        self._admission.admit((work, domain_id) for domain_id in work.targets)
 
-    def _keep(self, work: Coroutine[None, None, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)  # the loop itself holds tasks only weakly
-        task.add_done_callback(self._tasks.discard)
-
-    async def _admit(self) -> None:
-        """Begin the checks that wait, as fast as the loop keeps up and no faster.
-
-        A thousand begun at once would all be answered at once, and the last answer would
-        be read a thousand answers late: deadlines would strike for answers that are there.
-        """
-        while self._waiting:
-            if self.lag <= LONG_TURN_SECONDS:
-                for _ in range(min(STARTS_A_TURN, len(self._waiting))):
-                    self._keep(self._check(*self._waiting.popleft()))
-            before = time.perf_counter()
-            await asyncio.sleep(0)
-            self.lag = time.perf_counter() - before
-        self.lag = 0.0
-
-    async def _check(self, work: Work, domain_id: int) -> None:
+    async def _check(self, item: tuple[Work, int]) -> None:
+        work, domain_id = item
         target, timeout = work.targets[domain_id]
         started = time.monotonic()
         try:

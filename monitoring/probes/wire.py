@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 import time
+from functools import lru_cache
 from typing import Final
 
 RECEIVE_BYTES: Final = 65_536
@@ -192,6 +193,7 @@ async def connect(address: str, port: int, loop: asyncio.AbstractEventLoop) -> W
     Raises:
         OSError: there is none.
     """
+    _keep_the_stamps_on()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     wire = Wire(socket.socket(family, _KIND), loop)
     try:
@@ -200,6 +202,18 @@ async def connect(address: str, port: int, loop: asyncio.AbstractEventLoop) -> W
         wire.close()
         raise
     return wire
+
+
+@lru_cache(maxsize=1)
+def _keep_the_stamps_on() -> socket.socket:
+    """Return a socket that is there for as long as the process is, and asks for stamps.
+
+    The kernel begins to stamp packets a while after the first socket asks, by rewriting its
+    own code, and ends so after the last: with a check at a time it would do so for each.
+    """
+    held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    held.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    return held
 
 
 def _established(made: socket.socket, started: float) -> float:
