@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from typing import Final
+from urllib.parse import urlsplit
 
 from domains.models import Domain
 from domains.request import BODILESS_METHODS
@@ -45,6 +46,39 @@ def refuse_contradictions(domain: Domain, *, sent: Collection[str]) -> None:
     ]
     if errors:
         raise FieldsRefused(errors)
+
+
+def secrets_of(domain: Domain) -> frozenset[str]:
+    """Return what is stored encrypted, as it is stored: a secret sent anew looks different."""
+    values = [value for _, value in domain.sealed_headers]
+    values += [domain.sealed_body, domain.sealed_credential]
+    return frozenset(value for value in values if value is not None)
+
+
+def refuse_moved_secrets(domain: Domain, *, url: str, secrets: frozenset[str]) -> None:
+    """Keep secrets that were given for one origin from being sent to another.
+
+    Who may write may not read them: turning the URL to a server of one's own would be a way.
+
+    Args:
+        domain: as it would be stored.
+        url: where they were sent until now.
+        secrets: those of before, by ``secrets_of``.
+
+    Raises:
+        FieldsRefused: one of them would go along.
+    """
+    if _origin(domain.url) != _origin(url) and secrets & secrets_of(domain):
+        words = (
+            "the stored secrets were given for another origin: with the new url send headers, "
+            "body and auth again, with their values or empty"
+        )
+        raise FieldsRefused([(pointer("url"), words)])
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def _contradictions(domain: Domain) -> Iterable[tuple[tuple[str, ...], str]]:

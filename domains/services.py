@@ -8,7 +8,7 @@ from django.db import transaction
 
 from domains.models import Domain, PastSchedule
 from domains.paging import decode_cursor, encode_cursor
-from domains.rules import refuse_contradictions
+from domains.rules import refuse_contradictions, refuse_moved_secrets, secrets_of
 from domains.sealing import columns_of
 
 SCHEDULE_FIELDS: Final = frozenset({"interval", "enabled", "locations"})
@@ -65,9 +65,11 @@ def change_domain(domain_id: int, fields: Mapping[str, Any], *, now: datetime) -
         if changed & SCHEDULE_FIELDS:
             _end_schedule(domain, now=now)
             domain.scheduled_since = now
+        url, secrets = domain.url, secrets_of(domain)
         for name in changed:
             setattr(domain, name, columns[name])
         refuse_contradictions(domain, sent=fields.keys())
+        refuse_moved_secrets(domain, url=url, secrets=secrets)
         domain.updated_at = now
         domain.save(update_fields=[*changed, "updated_at", "scheduled_since"])
     return domain

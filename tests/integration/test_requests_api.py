@@ -357,3 +357,47 @@ def test_every_new_field_is_described_with_an_example(client: Client) -> None:
             assert described["description"], (name, field)
             assert described["examples"], (name, field)
     assert MASK in schemas["DomainIn"]["properties"]["headers"]["description"]
+
+
+SECRET_FIELDS: dict[str, Any] = {
+    "headers": {"X-Key": "sesame"},
+    "method": "POST",
+    "body": "open",
+    "auth": {"type": "bearer", "token": "sesame"},
+}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://other.example/", "https://example.org/", "http://example.org:8080/"]
+)
+@pytest.mark.parametrize(
+    "resent", [{}, {"headers": {"X-Key": MASK}}, {"body": "open", "auth": None}]
+)
+def test_stored_secrets_do_not_follow_the_url_to_another_origin(
+    client: Client, url: str, resent: dict[str, Any]
+) -> None:
+    domain = register(client, **SECRET_FIELDS)
+
+    response = patch(client, f"{DOMAINS}{domain['id']}", {"url": url, **resent})
+
+    assert response.status_code == 422
+    (error,) = response.json()["errors"]
+    assert error["pointer"] == "#/url"
+    assert client.get(f"{DOMAINS}{domain['id']}").json() == domain
+
+
+def test_the_url_may_change_with_the_secrets_sent_anew_or_within_the_origin(
+    client: Client,
+) -> None:
+    domain = register(client, **SECRET_FIELDS)
+    assert change(client, domain, url="http://example.org/other")["url"].endswith("/other")
+
+    moved = {**SECRET_FIELDS, "url": "http://other.example/"}
+    assert change(client, domain, **moved)["url"] == "http://other.example/"
+    bare: dict[str, Any] = {
+        "url": "http://third.example/",
+        "headers": {},
+        "body": None,
+        "auth": None,
+    }
+    assert change(client, domain, **bare)["headers"] == {}
