@@ -105,7 +105,7 @@ class Session:
                 self._early = self._tls.read(_READ_BYTES)
             except ssl.SSLWantReadError:
                 return False
-        return True
+        return bool(self._early)  # its goodbye is no answer
 
     async def send(self, data: bytes) -> None:
         """Send bytes, all of them unless an answer comes first.
@@ -116,7 +116,11 @@ class Session:
         self._tls.write(data)
         await self._flush()
         while self._unsent and not self.has_spoken():
-            self._incoming.write(await self._wire.receive())
+            received = await self._wire.receive()
+            if not received:
+                return  # gone: what it said before is still to be received
+            self._see(received)
+            self._incoming.write(received)
             await self._flush()
 
     async def _flush(self) -> None:

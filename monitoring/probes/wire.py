@@ -205,15 +205,15 @@ async def connect(address: str, port: int, loop: asyncio.AbstractEventLoop) -> W
 
 
 @lru_cache(maxsize=1)
-def _keep_the_stamps_on() -> socket.socket:
-    """Return a socket that is there for as long as the process is, and asks for stamps.
+def _keep_the_stamps_on() -> int:
+    """Return a socket's descriptor, there for as long as the process is, that asks for stamps.
 
     The kernel begins to stamp packets a while after the first socket asks, by rewriting its
     own code, and ends so after the last: with a check at a time it would do so for each.
     """
-    held = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    held.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    return held
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        return made.detach()
 
 
 def _established(made: socket.socket, started: float) -> float:
