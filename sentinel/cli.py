@@ -23,10 +23,22 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "sentinel.settings"
+    _fill_standard_descriptors()
     try:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _fill_standard_descriptors() -> None:
+    """Open what is closed of 0, 1 and 2: a socket in their place would be written to."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free, which is this one
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, closefd=False)
 
 
 @app.command()

@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
-_RAW_DEFLATE: Final = -zlib.MAX_WBITS
+_GZIP_BITS: Final = zlib.MAX_WBITS | 16
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_MOST_MEMBERS: Final = 100
 
 
 class TooLarge(Exception):  # noqa: N818 - a failing target, turned into an Outcome
@@ -29,9 +31,9 @@ class Kept:
         self._unpack: _Inflate | None = None
         coding = coding.strip().lower()
         if coding in _GZIP:
-            self._unpack = _Inflate(zlib.MAX_WBITS | 16)
+            self._unpack = _Inflate(gzip=True)
         elif coding == "deflate":
-            self._unpack = _Inflate(zlib.MAX_WBITS)
+            self._unpack = _Inflate(gzip=False)
         elif coding not in ("", "identity"):
             self.problem = (
                 f"its encoding {coding[:40]!r} is not read here: "
@@ -68,26 +70,39 @@ class Kept:
 class _Inflate:
     """Unpacking that never makes more than it is asked for."""
 
-    def __init__(self, bits: int) -> None:
-        self._object = zlib.decompressobj(bits)
-        self._fresh = bits == zlib.MAX_WBITS
+    def __init__(self, *, gzip: bool) -> None:
+        self._gzip = gzip
+        self._head = b""
+        self._members = 1
+        self._object = zlib.decompressobj(_GZIP_BITS) if gzip else None
 
     @property
     def complete(self) -> bool:
         """Whether the end of what was packed has come."""
-        return self._object.eof
+        return self._object is not None and self._object.eof
 
     def __call__(self, part: bytes, room: int) -> bytes:
-        try:
-            return self._object.decompress(part, room)
-        except zlib.error:
-            if not self._fresh:
-                raise
-            # Some servers mean the bare algorithm by the name (RFC 9110, 8.4.1.2).
-            self._object = zlib.decompressobj(_RAW_DEFLATE)
-            return self._object.decompress(part, room)
-        finally:
-            self._fresh = False
+        if self._object is None:
+            self._head += part
+            if len(self._head) < 2:
+                return b""
+            # Some servers mean the bare algorithm by the name (RFC 9110, 8.4.1.2): it has
+            # not the two bytes that begin the other (RFC 1950, 2.2).
+            wrapped = self._head[0] & 15 == 8 and int.from_bytes(self._head[:2], "big") % 31 == 0
+            self._object = zlib.decompressobj(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
+            part = self._head
+        made = self._object.decompress(part, room)
+        while self._gzip and self._object.eof and len(made) < room:
+            # Several members follow each other as one (RFC 1952, 2.2); what is none is padding.
+            part = self._object.unused_data
+            if not part.startswith(_GZIP_MAGIC):
+                break
+            self._members += 1
+            if self._members > _MOST_MEMBERS:
+                raise zlib.error(f"more than {_MOST_MEMBERS} members of gzip")
+            self._object = zlib.decompressobj(_GZIP_BITS)
+            made += self._object.decompress(part, room - len(made))
+        return made
 
 
 async def read(

@@ -11,6 +11,9 @@ from monitoring.probes.stopwatch import Stopwatch
 
 MAX_HEAD_BYTES: Final = 65_536
 MAX_HEADERS: Final = 256
+_NOTHING: Final = memoryview(b"")
+_REFUSALS: Final = 400
+"""From this status on the rest of a request need not be sent."""
 _SLACK: Final = 4096
 """Room for status lines, and for the answers before the answer (1xx)."""
 _FRAMING_PER_BYTE: Final = 16
@@ -27,8 +30,8 @@ class Stream(Protocol):
     def has_spoken(self) -> bool:
         """Return whether bytes have come that nobody asked for."""
 
-    async def send(self, data: bytes) -> object:
-        """Send bytes, all of them unless an answer comes first."""
+    async def send(self, data: bytes | memoryview) -> memoryview:
+        """Send bytes, all of them unless something comes first; return what is left."""
 
     async def receive(self) -> bytes:
         """Return what has come, nothing at the end."""
@@ -64,6 +67,7 @@ class Exchange:
         self._informational = False
         self._framed = False
         self._complete = False
+        self._unsent = _NOTHING
         self._error: NotHTTP | None = None
         """What came after what is still to be handed on."""
         self._chunks: deque[bytes] = deque()
@@ -77,11 +81,16 @@ class Exchange:
         self._watch.enter("wait")
         if self._stream.has_spoken():
             raise NotHTTP("it answered before it was asked (RFC 9112, 9.2)")
+        self._unsent = memoryview(_bytes_of(request, body))
+        await self._send_on()
+
+    async def _send_on(self) -> None:
+        """Send what is left of the request, until something comes."""
         try:
-            await self._stream.send(_bytes_of(request, body))
+            self._unsent = await self._stream.send(self._unsent)
         except ConnectionError:
             # Who refuses a request before all of it was sent may have said why.
-            await self._more()
+            self._unsent = _NOTHING
 
     async def head(self) -> None:
         """Wait until ``status`` and ``headers`` are there.
@@ -113,6 +122,8 @@ class Exchange:
     async def _more(self) -> None:
         if self._error is not None:
             raise self._error
+        if self._unsent and self.status < _REFUSALS:
+            await self._send_on()  # what came was not the end: a hint, or an early beginning
         data = await self._stream.receive()
         if data:
             if self._watch.current == "wait":

@@ -178,7 +178,9 @@ class _Check:
             extensions={TRACE: trace},
         )
         if self._cookies is not None:
-            self._cookies.set_cookie_header(request)
+            # A cookie that no header of ours can hold is not sent.
+            with contextlib.suppress(UnicodeError):
+                self._cookies.set_cookie_header(request)
         response = await self._transport.handle_async_request(request)
         stream = response.stream
         assert isinstance(stream, Body)

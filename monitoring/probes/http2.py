@@ -97,7 +97,7 @@ class Exchange2:
         h2.send_headers(self._id, _headers_of(request), end_stream=not body)
         self._watch.enter("wait")
         left = memoryview(body)
-        while left and not self._complete:
+        while left and not self._complete and self._error is None:
             room = min(h2.local_flow_control_window(self._id), h2.max_outbound_frame_size)
             if room <= 0:
                 await self._more()
@@ -227,8 +227,8 @@ class Exchange2:
         if len(headers) > MAX_HEADERS:
             raise NotHTTP(f"more than {MAX_HEADERS} headers")
         status = dict(headers).get(b":status", b"")
-        if not status.isdigit():
-            raise NotHTTP("an answer without a status")
+        if len(status) != 3 or not status.isdigit() or status < b"100":
+            raise NotHTTP("an answer without a status of three digits")
         self.status = int(status)
         self.headers = [header for header in headers if not header[0].startswith(b":")]
         self._head_done = True

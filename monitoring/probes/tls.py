@@ -12,6 +12,7 @@ from monitoring.probes.wire import Wire
 
 _READ_BYTES: Final = 65_536
 _RECORD_HEAD: Final = 5
+_NOTHING: Final = memoryview(b"")
 _ALERT: Final = 21
 
 
@@ -107,8 +108,8 @@ class Session:
                 return False
         return bool(self._early)  # its goodbye is no answer
 
-    async def send(self, data: bytes) -> None:
-        """Send bytes, all of them unless an answer comes first.
+    async def send(self, data: bytes | memoryview) -> memoryview:
+        """Send bytes, all of them unless an answer comes first; the rest goes by itself.
 
         Raises:
             ssl.SSLError, OSError: the connection is gone.
@@ -118,10 +119,11 @@ class Session:
         while self._unsent and not self.has_spoken():
             received = await self._wire.receive()
             if not received:
-                return  # gone: what it said before is still to be received
+                break  # gone: what it said before is still to be received
             self._see(received)
             self._incoming.write(received)
             await self._flush()
+        return _NOTHING
 
     async def _flush(self) -> None:
         self._unsent += self._outgoing.read()

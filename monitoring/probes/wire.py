@@ -80,7 +80,7 @@ class Wire:
         """Return whether bytes have come that nobody has received."""
         return self._received is not None
 
-    async def send(self, data: bytes) -> memoryview:
+    async def send(self, data: bytes | memoryview) -> memoryview:
         """Hand bytes to the kernel, all of them unless something comes in first.
 
         Returns:
@@ -93,6 +93,8 @@ class Wire:
         sent = self._try_send(data)
         left = memoryview(data)[sent:]
         while left and self._received is None:
+            if not self._reading:
+                self._start_reading()
             await self._until_writable()
             self._stop_writing()
             if self._received is None:

@@ -32,8 +32,9 @@ class Wire:
     def has_spoken(self) -> bool:
         return False
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes | memoryview) -> memoryview:
         self.sent += data
+        return memoryview(b"")
 
     async def receive(self) -> bytes:
         if self.pieces:
@@ -184,8 +185,45 @@ def test_an_answer_before_the_request_was_sent_is_taken() -> None:
     """A server may refuse a long request without reading it to its end."""
 
     class Deaf(Wire):
-        async def send(self, data: bytes) -> None:
+        async def send(self, data: bytes | memoryview) -> memoryview:
             raise BrokenPipeError
 
     exchange = Exchange(Deaf([OK], closed=True), Stopwatch(), bodiless=False)
     assert (read(exchange), exchange.status) == (b"body", 200)
+
+
+class Narrow(Wire):
+    """A connection that takes ten bytes at a time, and hears something after each."""
+
+    async def send(self, data: bytes | memoryview) -> memoryview:
+        self.sent += bytes(data[:10])
+        return memoryview(data)[10:]
+
+
+HINT = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+LONG = b"0123456789" * 10
+
+
+@pytest.mark.parametrize(
+    ("answer", "whole"),
+    [
+        pytest.param([HINT] * 30 + [OK], True, id="hints while it is being sent"),
+        pytest.param([OK[:-4], b"b", b"ody"], False, id="an early answer"),
+        pytest.param([b"HTTP/1.1 413 Too much\r\nContent-Length: 0\r\n\r\n"], False, id="refused"),
+    ],
+)
+def test_what_comes_while_the_request_is_sent_does_not_end_the_sending(
+    answer: list[bytes], whole: bool
+) -> None:
+    wire = Narrow(answer, closed=False)
+    exchange = Exchange(wire, Stopwatch(), bodiless=False)
+
+    async def run() -> None:
+        await exchange.ask(httpx.Request("POST", "http://example.org/", content=LONG), LONG)
+        await exchange.head()
+        while await exchange.chunk() is not None:
+            pass
+
+    asyncio.run(asyncio.wait_for(run(), 5))
+    assert wire.sent.endswith(LONG) is whole
+    assert not wire.pieces

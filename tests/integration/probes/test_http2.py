@@ -182,6 +182,13 @@ def has_many_headers(h2: H2Connection, stream: int) -> None:
     h2.send_headers(stream, [*OK, *((f"x-{n}", "y") for n in range(300))], end_stream=True)
 
 
+def says(status: str) -> Answers:
+    def answers(h2: H2Connection, stream: int) -> None:
+        h2.send_headers(stream, [(":status", status)], end_stream=True)
+
+    return answers
+
+
 def says_500(h2: H2Connection, stream: int) -> None:
     h2.send_headers(stream, [(":status", "500")], end_stream=True)
 
@@ -196,6 +203,10 @@ def says_500(h2: H2Connection, stream: int) -> None:
         (has_hints, UP, ""),
         (has_many_headers, down(Reason.PROTOCOL_ERROR), "headers"),
         (says_500, down(Reason.STATUS), "500"),
+        *(
+            (says(status), down(Reason.PROTOCOL_ERROR), "three digits")
+            for status in ("99999", "20", "000", "9" * 5000)
+        ),
     ],
 )
 def test_each_ending_of_a_stream_is_told_apart(

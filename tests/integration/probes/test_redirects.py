@@ -240,3 +240,52 @@ def test_an_odd_spelling_of_a_forbidden_address_is_refused_too(
 
     assert ending(outcome) == (State.INTERNAL, Reason.FORBIDDEN_ADDRESS)
     assert inside.connections == 0
+
+
+SECRETS = (("Authorization", "Bearer hunter2"), ("X-Key", "hunter2"), ("Cookie", "own=hunter2"))
+
+
+def with_cookie(location: str, cookie: bytes = b"session=hunter2; Path=/") -> bytes:
+    """Return a redirect that sets a cookie."""
+    head, body = redirects(location).split(b"\r\n\r\n", 1)
+    return head + b"\r\nSet-Cookie: " + cookie + b"\r\n\r\n" + body
+
+
+def test_what_was_meant_for_one_origin_stays_there(serve: Serve) -> None:
+    other = serve(replies(answer()))
+    server = serve(replies(with_cookie(other.url())))
+
+    outcome = check(server.url(), headers=SECRETS)
+
+    assert ending(outcome) == UP
+    assert server.requests[0].count(b"hunter2") == 3
+    assert b"hunter2" not in other.requests[0]
+    assert b"cookie" not in other.requests[0].lower()
+
+
+def test_within_an_origin_headers_and_cookies_go_along(serve: Serve) -> None:
+    server = serve(routes({"/": with_cookie("/next"), "/next": answer()}))
+
+    assert ending(check(server.url(), headers=SECRETS[:2])) == UP
+    assert b"X-Key: hunter2" in server.requests[1]
+    assert b"session=hunter2" in server.requests[1]
+
+
+def test_a_cookie_that_no_header_can_hold_is_not_sent_and_no_fault_of_ours(serve: Serve) -> None:
+    cookie = "city=K\u00f6ln".encode()
+    server = serve(routes({"/": with_cookie("/next", cookie), "/next": answer()}))
+
+    assert ending(check(server.url())) == UP
+    assert b"cookie" not in server.requests[1].lower()
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_body_is_not_carried_to_another_origin(serve: Serve, status: int) -> None:
+    other = serve(replies(answer()))
+    server = serve(replies(redirects(other.url(), status)))
+
+    outcome = check(server.url(), method="POST", body=b"hunter2")
+
+    assert ending(outcome) == down(Reason.REDIRECT_INVALID)
+    assert "another origin" in outcome.detail
+    assert other.connections == 0
