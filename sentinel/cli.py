@@ -37,8 +37,10 @@ def _fill_standard_descriptors() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest that is free, which is this one
-    if sys.stdin is None:
-        sys.stdin = os.fdopen(0, closefd=False)
+    # Python has none of these where it found the descriptor closed.
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 @app.command()

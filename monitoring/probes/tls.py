@@ -116,12 +116,14 @@ class Session:
         """
         self._tls.write(data)
         await self._flush()
-        while self._unsent and not self.has_spoken():
+        while self._unsent:  # something came before all of it was taken
             received = await self._wire.receive()
             if not received:
                 break  # gone: what it said before is still to be received
             self._see(received)
             self._incoming.write(received)
+            if self.has_spoken():
+                break
             await self._flush()
         return _NOTHING
 

@@ -478,6 +478,27 @@ def test_ctrl_c_before_any_result_is_no_result(shell: Shell, serve: Serve) -> No
     assert (process.returncode, out, err) == (130, "", "")
 
 
+@pytest.mark.parametrize(
+    ("closed", "options", "status"),
+    [(">&-", (), 0), ("2>&-", (), 0), ("<&-", (), 0), ("<&-", ("-d", "-"), 0)],
+)
+def test_a_standard_descriptor_that_is_closed_is_none_of_the_target_s(
+    shell: Shell, serve: Serve, closed: str, options: tuple[str, ...], status: int
+) -> None:
+    url = serve(replies(answer())).url()
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, url, *LOOPBACK, *options],
+        cwd=shell.folder,
+        env=shell.environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (status, "")
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_output_that_cannot_be_written_is_not_a_target_that_is_down(
     shell: Shell, serve: Serve, options: tuple[str, ...]

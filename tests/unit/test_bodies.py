@@ -41,6 +41,16 @@ def test_the_pieces_make_no_difference(name: str, sizes: list[int]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PACKED))
+def test_a_byte_at_a_time_is_a_body_too(name: str) -> None:
+    coding, data = PACKED[name]
+    kept = Kept(coding, 10_000)
+    for place in range(len(data)):
+        kept.take(data[place : place + 1])
+
+    assert (kept.end(), kept.problem) == (TEXT, None)
+
+
+@pytest.mark.parametrize("name", sorted(PACKED))
 def test_more_than_the_limit_is_too_large(name: str) -> None:
     coding, data = PACKED[name]
     with pytest.raises(TooLarge):

@@ -272,3 +272,22 @@ def test_the_context_is_shared_by_combination() -> None:
     assert ssl_context(verify=False, http2=True) is ssl_context(verify=False, http2=True)
     assert ssl_context(verify=False, http2=True) is not ssl_context(verify=False)
     assert ssl_context(verify=False).verify_mode is ssl.CERT_NONE
+
+
+def test_a_reset_amid_the_request_s_body_is_told_as_one(secure: Callable[..., Server]) -> None:
+    async def opens_and_resets(visit: Visit) -> None:
+        h2 = H2Connection(H2Configuration(client_side=False))
+        h2.initiate_connection()
+        await visit.send(h2.data_to_send())
+        while data := await visit.reader.read(65536):
+            for event in h2.receive_data(data):
+                if isinstance(event, RequestReceived):
+                    h2.increment_flow_control_window(100_000, event.stream_id)
+                    h2.increment_flow_control_window(100_000)
+                    h2.reset_stream(event.stream_id, 2)
+            await visit.send(h2.data_to_send())
+
+    outcome = check2(secure(opens_and_resets).url(), method="POST", body=b"x" * 65_536, seconds=3)
+
+    assert ending(outcome) == down(Reason.CLOSED)
+    assert "reset stream" in outcome.detail

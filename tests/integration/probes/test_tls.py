@@ -1,5 +1,6 @@
 """Certificates and handshakes: each fault has its own reason."""
 
+import asyncio
 import datetime as dt
 import ssl
 import time
@@ -230,3 +231,19 @@ def test_a_worker_that_trusts_nobody_blames_itself(
     assert ending(outcome) == internal(Reason.PROBE_ERROR)
     assert "SSL_CERT_FILE" in outcome.detail
     assert ending(check(secure.url(), verify_tls=False)) == UP
+
+
+@pytest.mark.usefixtures("trust")
+def test_an_answer_before_the_request_was_read_is_taken_over_tls_too(
+    serve: Serve, authority: trustme.CA
+) -> None:
+    async def refuses_unread(visit: Visit) -> None:
+        await visit.reader.read(10)
+        await visit.send(answer(413, b"too much"))
+        await asyncio.Event().wait()  # reads no more, and stays
+
+    server = serve(refuses_unread, tls=context(authority, "127.0.0.1"))
+
+    outcome = check(server.url(), method="POST", body=b"x" * 30_000_000, seconds=5)
+
+    assert (ending(outcome), outcome.status_code) == (down(Reason.STATUS), 413)
