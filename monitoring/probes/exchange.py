@@ -1,5 +1,6 @@
 """One request and its answer in HTTP/1.1, as llhttp reads it (through httptools)."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Final, Protocol
 
@@ -40,57 +41,34 @@ class Stream(Protocol):
         """Close at once."""
 
 
-class Exchange:
-    """The client's side of one request and answer.
+class Asking(ABC):
+    """The client's side of one request and answer, whatever it is written in.
 
     Args:
         stream: the connection; nothing else reads from it.
         watch: told when the request is sent, the first byte comes, and the last.
-        bodiless: whether the answer has no body whatever its headers say (HEAD).
     """
 
-    def __init__(self, stream: Stream, watch: Stopwatch, *, bodiless: bool) -> None:
+    http_version: str
+
+    def __init__(self, stream: Stream, watch: Stopwatch) -> None:
         self.status = 0
-        self.http_version = ""
         self.headers: list[tuple[bytes, bytes]] = []
         self._stream = stream
         self._watch = watch
-        self._bodiless = bodiless
-        self._parser: HttpResponseParser | None = HttpResponseParser(self)
-        self._parser.set_dangerous_leniencies(
-            lenient_optional_cr_before_lf=True, lenient_version=True, lenient_headers=True
-        )
-        self._head_bytes = 0
-        self._received = 0
-        self._body_bytes = 0
         self._head_done = False
-        self._informational = False
-        self._framed = False
         self._complete = False
-        self._unsent = _NOTHING
-        self._error: NotHTTP | None = None
+        self._error: HungUp | NotHTTP | None = None
         """What came after what is still to be handed on."""
         self._chunks: deque[bytes] = deque()
 
+    @abstractmethod
     async def ask(self, request: httpx.Request, body: bytes) -> None:
-        """Send the whole request; ``wait`` begins.
+        """Send the request; ``wait`` begins.
 
         Raises:
-            OSError: there is no connection any more, and no answer either.
+            HungUp, NotHTTP, OSError: there is no connection any more, and no answer either.
         """
-        self._watch.enter("wait")
-        if self._stream.has_spoken():
-            raise NotHTTP("it answered before it was asked (RFC 9112, 9.2)")
-        self._unsent = memoryview(_bytes_of(request, body))
-        await self._send_on()
-
-    async def _send_on(self) -> None:
-        """Send what is left of the request, until something comes."""
-        try:
-            self._unsent = await self._stream.send(self._unsent)
-        except ConnectionError:
-            # Who refuses a request before all of it was sent may have said why.
-            self._unsent = _NOTHING
 
     async def head(self) -> None:
         """Wait until ``status`` and ``headers`` are there.
@@ -116,6 +94,54 @@ class Exchange:
     def close(self) -> None:
         """Close the connection at once."""
         self._stream.close()
+
+    @abstractmethod
+    async def _more(self) -> None:
+        """Receive something and take it in, or raise what ended the answer."""
+
+
+class Exchange(Asking):
+    """A request and its answer in HTTP/1.1.
+
+    Args:
+        stream, watch: as for ``Asking``.
+        bodiless: whether the answer has no body whatever its headers say (HEAD).
+    """
+
+    def __init__(self, stream: Stream, watch: Stopwatch, *, bodiless: bool) -> None:
+        super().__init__(stream, watch)
+        self.http_version = ""
+        self._bodiless = bodiless
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(
+            lenient_optional_cr_before_lf=True, lenient_version=True, lenient_headers=True
+        )
+        self._head_bytes = 0
+        self._received = 0
+        self._body_bytes = 0
+        self._informational = False
+        self._framed = False
+        self._unsent = _NOTHING
+
+    async def ask(self, request: httpx.Request, body: bytes) -> None:
+        """Send the request; ``wait`` begins."""
+        self._watch.enter("wait")
+        if self._stream.has_spoken():
+            raise NotHTTP("it answered before it was asked (RFC 9112, 9.2)")
+        self._unsent = memoryview(_bytes_of(request, body))
+        await self._send_on()
+
+    async def _send_on(self) -> None:
+        """Send what is left of the request, until something comes."""
+        try:
+            self._unsent = await self._stream.send(self._unsent)
+        except ConnectionError:
+            # Who refuses a request before all of it was sent may have said why.
+            self._unsent = _NOTHING
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        super().close()
         # The parser knows us and we know it: apart, nobody has to look for the circle.
         self._parser = None
 

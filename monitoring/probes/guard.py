@@ -6,7 +6,7 @@ are is in ``monitoring.probes.special_addresses``; what the operator says of the
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -179,7 +179,7 @@ class Guard:
         if refusal is not None:
             raise ForbiddenAddress(refusal)
 
-    def judge_all(self, texts: list[str], port: int) -> None:
+    def judge_all(self, texts: Iterable[str], port: int) -> None:
         """Let a name's addresses pass only if every one of them passes.
 
         Raises:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
-from urllib.parse import urljoin, urlsplit
 
 import httpx
 
@@ -18,10 +17,16 @@ from monitoring.probes.deadline import Deadline
 from monitoring.probes.judging import is_heavy, judge
 from monitoring.probes.outcome import Failure, Outcome, Phases, Reason, State, Target
 from monitoring.probes.reasons import Scene, problem_of, reason_of, too_busy
+from monitoring.probes.redirects import (
+    REDIRECT_STATUSES,
+    next_method,
+    next_url,
+    origin,
+    without_content,
+)
 from monitoring.probes.trace import Trace, shown
 from monitoring.probes.transport import TRACE, Body, GuardedTransport
 
-REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 LATE_SECONDS: Final = 0.25
 """A deadline that strikes later than this says that the worker was late, not the target."""
 
@@ -29,14 +34,6 @@ _USER_AGENT: Final = (b"User-Agent", b"Sentinel/0.1 (synthetic monitoring)")
 _ACCEPT: Final = (b"Accept", b"*/*")
 _CLOSE: Final = (b"Connection", b"close")
 _WITH_CONTENT: Final = frozenset({"POST", "PUT", "PATCH"})
-_OF_CONTENT: Final = frozenset(
-    {"content-encoding", "content-language", "content-location", "content-type", "digest",
-     "last-modified"}
-)  # fmt: skip
-"""Headers that describe a body, and go with it (RFC 9110, 15.4)."""
-
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
 _NOWHERE: Final = httpx.URL()
 _parsed = lru_cache(maxsize=8192)(httpx.URL)
 """The same URLs are checked again and again, and parsing one takes as long as a system call."""
@@ -230,14 +227,12 @@ class _Check:
         if "set-cookie" in response.headers:
             self._cookies = self._cookies or httpx.Cookies()
             self._cookies.extract_cookies(response)
-        url = self._next_url(location)
-        method = _next_method(self._method, response.status_code)
+        url = next_url(self._url, location, status=response.status_code)
+        method = next_method(self._method, response.status_code)
         if method != self._method:
             self._body = None
-            self._headers = tuple(
-                header for header in self._headers if header[0].lower() not in _OF_CONTENT
-            )
-        if _origin(url) != _origin(self._url):
+            self._headers = without_content(self._headers)
+        if origin(url) != origin(self._url):
             # What was meant for one origin may be a secret to every other.
             if self._body is not None:
                 raise Failure(
@@ -289,49 +284,6 @@ class _Check:
             verdict = judge(assertions, answer)
         if verdict is not None:
             raise Failure(State(verdict.severity), Reason.ASSERTION, verdict.detail)
-
-    def _next_url(self, location: str) -> httpx.URL:
-        try:
-            url = httpx.URL(urljoin(str(self._url), location))
-            # Joining takes an address without a host for a path (RFC 3986, 5.2.2).
-            whole = urlsplit(location).netloc or not urlsplit(location).scheme
-            if whole and url.scheme in ("http", "https") and url.raw_host and _is_port(url.port):
-                # Neither the fragment nor user info belongs into a request (RFC 9110, 4.2).
-                return url.copy_with(fragment=None, userinfo=b"")
-        except (httpx.InvalidURL, ValueError):
-            pass
-        raise Failure(
-            State.DOWN,
-            Reason.REDIRECT_INVALID,
-            f"status {self.trace.status_code} leads to {_without_secrets(location)!r}, "
-            "which is not an http or https address",
-        )
-
-
-def _is_port(port: int | None) -> bool:
-    return port is None or 1 <= port <= 65535
-
-
-def _without_secrets(location: str) -> str:
-    """Return a text that is no URL without what would be user info and query in one."""
-    head, mark, _ = location.partition("?")
-    start, slashes, rest = head.partition("//")
-    authority, slash, path = rest.partition("/")
-    authority = authority.rpartition("@")[2]
-    return f"{start}{slashes}{authority}{slash}{path}"[:120] + ("?…" if mark else "")
-
-
-def _next_method(method: str, status: int | None) -> str:
-    """Return the method after a redirect (RFC 9110, 15.4; 301 and 302 as browsers do)."""
-    if status == 303 and method != "HEAD":
-        return "GET"
-    if status in (301, 302) and method == "POST":
-        return "GET"
-    return method
-
-
-def _origin(url: httpx.URL) -> tuple[str, bytes, int | None]:
-    return url.scheme, url.raw_host, url.port or _DEFAULT_PORTS.get(url.scheme)
 
 
 def _sum(parts: list[Phases]) -> Phases:

@@ -1,7 +1,6 @@
 """One request and its answer in HTTP/2, as h2 reads it: one connection, one stream."""
 
 import asyncio
-from collections import deque
 from typing import Final
 
 import httpx
@@ -19,7 +18,7 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
-from monitoring.probes.exchange import MAX_HEAD_BYTES, MAX_HEADERS, Stream
+from monitoring.probes.exchange import MAX_HEAD_BYTES, MAX_HEADERS, Asking, Stream
 from monitoring.probes.faults import HungUp, NotHTTP
 from monitoring.probes.stopwatch import Stopwatch
 
@@ -53,44 +52,26 @@ _OUR_SETTINGS: Final = {
 }
 
 
-class Exchange2:
-    """The client's side of one request and answer; the same words as ``Exchange``.
-
-    Args:
-        stream: the connection, on which HTTP/2 was agreed; nothing else reads from it.
-        watch: told when the request is sent, the answer's first frame comes, and its last.
-        bodiless: not needed here: every answer says itself where it ends.
-    """
+class Exchange2(Asking):
+    """A request and its answer in HTTP/2, on a connection on which it was agreed."""
 
     http_version = "2"
 
-    def __init__(self, stream: Stream, watch: Stopwatch, *, bodiless: bool) -> None:
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self._stream = stream
-        self._watch = watch
+    def __init__(self, stream: Stream, watch: Stopwatch) -> None:
+        super().__init__(stream, watch)
         self._h2 = H2Connection(_CONFIG)
         # Before the greeting, which says the settings in force and not those to come.
         self._h2.local_settings = Settings(client=True, initial_values=_OUR_SETTINGS)
         self._id = 0
         self._received = 0
         self._body_bytes = 0
-        self._head_done = False
-        self._complete = False
         self._greeted = False
         self._behind = False
         self._small_frames = 0
-        self._error: HungUp | NotHTTP | None = None
-        """What came after what is still to be handed on."""
         self._pending = bytearray()
-        self._chunks: deque[bytes] = deque()
 
     async def ask(self, request: httpx.Request, body: bytes) -> None:
-        """Send the whole request; ``wait`` begins.
-
-        Raises:
-            HungUp, NotHTTP, OSError: there is no connection any more.
-        """
+        """Send the request; ``wait`` begins."""
         h2 = self._h2
         h2.initiate_connection()
         self._id = h2.get_next_available_stream_id()
@@ -105,31 +86,6 @@ class Exchange2:
             part, left = left[:room], left[room:]
             h2.send_data(self._id, bytes(part), end_stream=not left)
         await self._flush()
-
-    async def head(self) -> None:
-        """Wait until ``status`` and ``headers`` are there.
-
-        Raises:
-            HungUp, NotHTTP, OSError: the connection ended without them.
-        """
-        while not self._head_done:
-            await self._more()
-
-    async def chunk(self) -> bytes | None:
-        """Return the next part of the body, None after its end.
-
-        Raises:
-            HungUp, NotHTTP, OSError: the connection ended before the body did.
-        """
-        while not self._chunks:
-            if self._complete:
-                return None
-            await self._more()
-        return self._chunks.popleft()
-
-    def close(self) -> None:
-        """Close the connection at once."""
-        self._stream.close()
 
     async def _flush(self) -> None:
         if data := self._h2.data_to_send():

@@ -13,7 +13,7 @@ import httpx
 
 from monitoring.probes import dialling, resolving, tls
 from monitoring.probes.certificates import read_certificate
-from monitoring.probes.exchange import Exchange
+from monitoring.probes.exchange import Asking, Exchange, Stream
 from monitoring.probes.guard import Guard
 from monitoring.probes.http2 import Exchange2
 from monitoring.probes.outcome import IPVersion
@@ -32,7 +32,7 @@ _VERSIONS: Final = {"1.0": b"HTTP/1.0", "1.1": b"HTTP/1.1", "2": b"HTTP/2"}
 class Body(httpx.AsyncByteStream):
     """The answer's body as it arrives; closing it closes the connection."""
 
-    def __init__(self, exchange: Exchange | Exchange2) -> None:
+    def __init__(self, exchange: Asking) -> None:
         self.chunk = exchange.chunk
         self._exchange = exchange
 
@@ -90,18 +90,19 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         # Before anything is dialled: without it there is nothing to be learnt from the target.
         context = tls.ssl_context(verify=self._verify, http2=self._http2) if secure else None
         trace.addresses = await self._resolve(trace)
-        for address in trace.addresses:
-            self._guard.judge(address, port)
+        self._guard.judge_all(trace.addresses, port)
         wire = await dialling.dial(trace.addresses, port, trace)
         try:
-            exchange: Exchange | Exchange2
-            bodiless = request.method == "HEAD"
-            if context is None:
-                exchange = Exchange(wire, trace.watch, bodiless=bodiless)
-            else:
-                session = await _secured(wire, context, trace)
-                kind = Exchange2 if session.protocol == "h2" else Exchange
-                exchange = kind(session, trace.watch, bodiless=bodiless)
+            stream: Stream = wire
+            http2 = False
+            if context is not None:
+                stream = session = await _secured(wire, context, trace)
+                http2 = session.protocol == "h2"
+            exchange: Asking = (
+                Exchange2(stream, trace.watch)
+                if http2
+                else Exchange(stream, trace.watch, bodiless=request.method == "HEAD")
+            )
             await exchange.ask(request, body)
             await exchange.head()
         except BaseException:
