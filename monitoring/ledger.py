@@ -7,9 +7,8 @@ so that only it moves anything else.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import connection
 
@@ -19,8 +18,7 @@ from monitoring.models import Kind
 from monitoring.probes.outcome import Hop, Outcome, Reason, State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """What became of one slot: an outcome, or a reason why nothing was run."""
 
     domain_id: int

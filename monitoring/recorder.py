@@ -7,7 +7,7 @@ over in chunks: waking a thread for each row costs more than recording it.
 import queue
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -120,4 +120,4 @@ def _refused(row: Row, error: Exception) -> Row:
         detail=f"the result could not be stored: {type(error).__name__}",
         total_us=0,
     )
-    return replace(row, started_at=None, outcome=outcome)
+    return row._replace(started_at=None, outcome=outcome)
