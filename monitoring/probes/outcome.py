@@ -242,6 +242,9 @@ class Hop(NamedTuple):
     bytes: int | None = None
 
 
+_UP: Final = State.UP  # by its class an enumeration's member takes a microsecond to look up
+
+
 class _Seen(NamedTuple):
     state: State
     total_us: int
@@ -295,7 +298,7 @@ class Outcome(_Seen):
     ) -> Self:
         """Refuse a reason that the state does not allow; make the detail storable and short."""
         if reason is None:
-            if state is not State.UP:
+            if state is not _UP:
                 raise ValueError(f"state {state} with reason None")
         elif reason not in REASONS[state]:
             raise ValueError(f"state {state} with reason {reason}")

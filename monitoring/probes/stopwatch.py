@@ -24,7 +24,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.current: Phase | None = None
         self._since = 0.0
-        self._spent: dict[Phase, float] = {}
+        self._spent: dict[Phase, int] = {}
 
     def enter(self, phase: Phase, at: float | None = None) -> None:
         """End the phase under way and begin another, now or at an instant."""
@@ -42,8 +42,7 @@ class Stopwatch:
             return
         elapsed = (time.perf_counter() if at is None else at) - self._since
         spent = self._spent
-        # By hand: max() takes as long as all the rest.
-        spent[phase] = spent.get(phase, 0.0) + (max(0.0, elapsed))
+        spent[phase] = spent.get(phase, 0) + (int(elapsed * _MICROS + 0.5) if elapsed > 0.0 else 0)
         self.current = None
 
     def leave_after(self, seconds: float) -> None:
@@ -60,6 +59,5 @@ class Stopwatch:
 
     def phases(self) -> Phases:
         """Return the phases in integer microseconds, None where not reached."""
-        spent = {phase: int(seconds * _MICROS + 0.5) for phase, seconds in self._spent.items()}
-        get = spent.get
+        get = self._spent.get
         return Phases(get("dns"), get("connect"), get("tls"), get("wait"), get("download"))
