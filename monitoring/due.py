@@ -36,14 +36,14 @@ DUE: Final = f"""
         FROM span WHERE span.interval IS NOT NULL
     ),
     scheduled AS (
-        SELECT tick.instant, tick.epoch, domain.*
+        SELECT tick.instant, tick.epoch, domain.id, domain.interval, domain.locations
         FROM tick CROSS JOIN span CROSS JOIN LATERAL (
-            SELECT id, interval, locations FROM domains_domain
+            SELECT id, interval, locations, scheduled_since FROM domains_domain
             WHERE enabled AND interval = span.interval
               AND phase = (tick.epoch %% span.interval)::integer
-              AND scheduled_since <= tick.instant
-            OFFSET 0  -- by the index, whatever the planner expects of the span
+            OFFSET 0  -- by the index on these two, whatever the planner expects
         ) AS domain
+        WHERE domain.scheduled_since <= tick.instant
         UNION ALL
         SELECT tick.instant, tick.epoch, domain.id, domain.interval, domain.locations
         FROM tick JOIN domains_domain AS domain
@@ -62,8 +62,8 @@ DUE: Final = f"""
         SELECT scheduled.id AS domain_id, location.id AS location_id,
                scheduled.instant AS slot, scheduled.epoch,
                scheduled.instant + make_interval(secs => scheduled.interval) AS expires_at
-        FROM scheduled CROSS JOIN LATERAL unnest(scheduled.locations) AS place(name)
-        JOIN monitoring_location AS location ON location.name = place.name
+        FROM scheduled
+        JOIN monitoring_location AS location ON location.name = ANY (scheduled.locations)
     )
 """
 """Every due slot of the parameter ``ticks``, as the relation ``due`` (domain_id, location_id,
