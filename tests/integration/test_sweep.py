@@ -285,3 +285,28 @@ def test_the_ledger_balances_while_domains_come_and_go() -> None:
     ledger = history.ledger(NOW, NOW + timedelta(minutes=5))
     assert ledger.balanced, ledger
     assert ledger.expected > 0
+
+
+def test_a_change_under_a_clock_set_back_takes_no_slot_twice(make_domain: MakeDomain) -> None:
+    domain = make_domain(interval=5)
+    sweep(NOW)
+    change_domain(domain.pk, {"interval": 10}, now=NOW + timedelta(seconds=7))
+    change_domain(domain.pk, {"interval": 5}, now=NOW + timedelta(seconds=3))
+    sweep(NOW + timedelta(seconds=20))
+    assert slots_of(domain) == [NOW + n * schedule.TICK for n in range(5)]
+
+
+def test_a_change_that_a_sweep_has_overtaken_begins_after_it(make_domain: MakeDomain) -> None:
+    """Registered before the tick, stored after its sweep: the first check comes one tick later."""
+    sweep(NOW)
+    domain = make_domain(interval=86_400, since=NOW - timedelta(seconds=1))
+    sweep(NOW + schedule.TICK)
+    assert slots_of(domain) == [NOW + schedule.TICK]
+
+
+def test_another_name_is_no_new_schedule(make_domain: MakeDomain) -> None:
+    domain = make_domain(interval=86_400)
+    sweep(NOW)
+    change_domain(domain.pk, {"name": "another"}, now=NOW + timedelta(seconds=6))
+    sweep(NOW + timedelta(seconds=20))
+    assert slots_of(domain) == [NOW]
