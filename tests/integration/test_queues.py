@@ -86,7 +86,7 @@ def test_the_messages_of_a_sweep_leave_together(
         return after - int(before)
 
     one = reads(1)
-    assert reads(60) <= one + 3
+    assert reads(60) < one + 30  # it reads 16 KB at a time
 
 
 def test_a_queue_that_is_away_leaves_the_batches_unsent(
