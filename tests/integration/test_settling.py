@@ -278,9 +278,11 @@ def test_messages_three_times_out_of_order_start_each_batch_once() -> None:
 
     def work(mine: list[int]) -> None:
         try:
-            for pk in mine:
-                if claim(pk, now=NOW + TICK, running_limit=RUNNING, guard=Guard()):
-                    started.append(pk)
+            started.extend(
+                pk
+                for pk in mine
+                if claim(pk, now=NOW + TICK, running_limit=RUNNING, guard=Guard()) is not None
+            )
         finally:
             connection.close()
 
