@@ -14,8 +14,8 @@ from django.db import connection, transaction
 
 from domains.models import Domain
 from monitoring import partitions
-from monitoring.ledger import MISSED_COLUMNS
 from monitoring.models import Batch, Kind, Location
+from monitoring.packing import MISSED_COLUMNS, missed
 from monitoring.probes.outcome import Reason
 from monitoring.schedule import CATCH_UP, PHASE_SQL, TICK, TICK_SECONDS, tick_at
 
@@ -57,7 +57,7 @@ _RUN_TICKS: Final = f"""
     ),
     missed AS (
         INSERT INTO {partitions.TABLE} ({MISSED_COLUMNS})
-        SELECT domain_id, location_id, slot, 'scheduled', 'missed', %(reason)s, %(detail)s
+        SELECT {missed(kind="'scheduled'", reason="%(reason)s", detail="%(detail)s")}
         FROM due WHERE expires_at <= %(now)s
         ON CONFLICT DO NOTHING
     ),

@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import Q
 
 from domains.paging import BadCursor, decode_cursor, encode_cursor
-from monitoring.ledger import COUNTS_BY_STATE
+from monitoring.ledger import COUNTS_BY_STATE, RAW
 from monitoring.models import Batch, DomainState, Kind, Location, Result
 from monitoring.probes.outcome import State
 from monitoring.verdict import worst
@@ -117,7 +117,7 @@ def _newest(domain_ids: Sequence[int]) -> dict[int, Result]:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {names} FROM unnest(%s::bigint[]) AS wanted(id) "
-            "CROSS JOIN LATERAL (SELECT * FROM monitoring_result WHERE domain_id = wanted.id "
+            f"CROSS JOIN LATERAL (SELECT * FROM {RAW} WHERE domain_id = wanted.id "
             "ORDER BY slot DESC, location_id DESC LIMIT 1) AS result",
             [list(domain_ids)],
         )

@@ -5,10 +5,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from domains.models import Domain
-from monitoring import dispatch, history, partitions, settling
+from monitoring import dispatch, history, ledger, partitions, settling
 from monitoring.claiming import claim, hand_back
-from monitoring.models import Batch, Location, Result
+from monitoring.ledger import Row
+from monitoring.models import Batch, Kind, Location, Result
 from monitoring.probes.guard import Guard
+from monitoring.probes.outcome import Outcome, State
 from monitoring.schedule import TICK
 from tests.conftest import NOW, MakeDomain
 
@@ -25,6 +27,17 @@ def batch(domain: Domain) -> Batch:
     for number in range(12):
         dispatch.sweep(now=NOW + number * TICK, retention=timedelta(days=30))
     return Batch.objects.get()
+
+
+def up(domain: Domain, batch: Batch) -> Row:
+    return Row(
+        domain_id=domain.pk,
+        location_id=batch.location_id,
+        slot=batch.slot,
+        kind=Kind.SCHEDULED,
+        started_at=batch.slot,
+        outcome=Outcome(state=State.UP, total_us=1),
+    )
 
 
 def settle(now: datetime) -> list[tuple[str, str | None]]:
@@ -111,14 +124,7 @@ def test_only_what_has_no_row_is_missed(make_domain: MakeDomain) -> None:
     domains = [make_domain(interval=5) for _ in range(3)]
     dispatch.sweep(now=NOW, retention=timedelta(days=30))
     batch = Batch.objects.get()
-    Result.objects.create(
-        domain=domains[1],
-        location=batch.location,
-        slot=NOW,
-        kind="scheduled",
-        started_at=NOW,
-        state="up",
-    )
+    ledger.insert([up(domains[1], batch)])
     settle(batch.expires_at)
     found = Result.objects.order_by("domain_id").values_list("domain_id", "state")
     assert list(found) == [
@@ -141,14 +147,7 @@ def test_a_dead_workers_batch_is_taken_again(domain: Domain, make_domain: MakeDo
     )
     assert take(slow, NOW)
     partitions.ensure([NOW])
-    Result.objects.create(
-        domain=domain,
-        location=slow.location,
-        slot=NOW,
-        kind="scheduled",
-        started_at=NOW,
-        state="up",
-    )
+    ledger.insert([up(domain, slow)])
     later = NOW + RUNNING
     assert overdue(later) == [slow.pk]
     work = claim(slow.pk, now=later, running_limit=RUNNING, guard=Guard())
