@@ -62,7 +62,7 @@ def pack(apps, schema_editor):
         for (source,) in cursor.fetchall():
             name = source.replace("monitoring_result", partitions.TABLE, 1)
             partitions.make(Partition.named(name))
-            cursor.execute(_COPY.format(source=source))
+            cursor.execute(_COPY.replace("{source}", source))
             cursor.execute(f"DROP TABLE {source}")
         cursor.execute("DROP TABLE monitoring_result")
         cursor.execute(
