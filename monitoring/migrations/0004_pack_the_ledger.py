@@ -9,7 +9,8 @@ from monitoring.partitions import CreateRangePartitionedModel, Partition
 
 
 def _word(*parts):
-    return " | ".join(f"({value})::bigint << {shift}" for value, shift in parts)
+    # In parentheses: both operators bind alike.
+    return " | ".join(f"(({value})::bigint << {shift})" for value, shift in parts)
 
 
 def _phase(name):
