@@ -218,13 +218,13 @@ def missed(*, kind: str, reason: str, detail: str) -> str:
     """
     first = VERDICTS[State.MISSED, Reason.NOT_DISPATCHED]
     reasons = _texts(reason.value for state, reason in VERDICTS if state is State.MISSED and reason)
-    code = f"array_position({reasons}, {reason}::text) - 1 + {first}"
+    code = f"array_position({reasons}, ({reason})::text) - 1 + {first}"
     return (
         f"domain_id, location_id, slot, "
-        f"(CASE {kind}::text WHEN 'manual' THEN {1 << 62} ELSE 0 END)::bigint | {_NOT_REACHED}, "
+        f"(CASE ({kind})::text WHEN 'manual' THEN {1 << 62} ELSE 0 END)::bigint | {_NOT_REACHED}, "
         f"({code})::bigint << 58 | {_NOT_REACHED}, {_NONE}, -1, ''::bytea, "
-        f"CASE {detail}::text WHEN '' THEN '' "
-        f"ELSE json_build_object('detail', {detail}::text)::text END"
+        f"CASE ({detail})::text WHEN '' THEN '' "
+        f"ELSE json_build_object('detail', ({detail})::text)::text END"
     )
 
 

@@ -8,7 +8,7 @@ Hours and days may stand side by side, so the setting can be changed at any time
 made next follows it, and what is there stays until it is dropped.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -110,6 +110,28 @@ def existing() -> list[Partition]:
             [TABLE],
         )
         return sorted(Partition.named(name) for (name,) in cursor.fetchall())
+
+
+def spans(
+    start: datetime | None, end: datetime | None, *, most: int = 32
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the parts of [start, end) in which there can be rows, newest first.
+
+    Each lies in at most ``most`` partitions. A statement that reads rows has the bounds of
+    one as constants: without them it would plan for, and lock, every partition there is.
+    """
+    there = [
+        one
+        for one in existing()
+        if (end is None or one.start < end) and (start is None or start < one.end)
+    ]
+    for last in range(len(there), 0, -most):
+        part = there[max(0, last - most) : last]
+        first, final = part[0].start, part[-1].end
+        yield (
+            first if start is None else max(start, first),
+            final if end is None else min(end, final),
+        )
 
 
 def drop(partition: Partition, *, patience: timedelta) -> None:
