@@ -19,8 +19,8 @@ from django.db import connection
 from monitoring import partitions
 from monitoring.arrays import array_literal
 from monitoring.models import Kind
-from monitoring.packing import COLUMNS, MISSED_COLUMNS, codes_of, missed, pack
-from monitoring.probes.outcome import Outcome, Reason, State
+from monitoring.packing import COLUMNS, codes_of, pack
+from monitoring.probes.outcome import Outcome, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +72,6 @@ def insert(rows: Sequence[Row]) -> set[Key]:
         if cursor.rowcount == len(rows):  # nearly always; reading the keys back costs more
             return {(row.domain_id, row.location_id, row.slot) for row in rows}
         return set(cursor.fetchall())
-
-
-def insert_missed_of_batch(batch_id: int, *, reason: Reason, detail: str) -> int:
-    """Record as missed what a batch has not recorded; return how many slots that was."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {partitions.TABLE} ({MISSED_COLUMNS}) "
-            f"SELECT {missed(kind='kind', reason='%(reason)s', detail='%(detail)s')} "
-            "FROM monitoring_batch, unnest(domain_ids) domain_id "
-            "WHERE monitoring_batch.id = %(batch_id)s ON CONFLICT DO NOTHING",
-            {"reason": reason.value, "detail": detail, "batch_id": batch_id},
-        )
-        return int(cursor.rowcount)
 
 
 def _packed(row: Row) -> tuple[Any, ...]:

@@ -72,7 +72,9 @@ class Batch(models.Model):
     """A durable list of domains to check at one slot from one location.
 
     The row is the truth, the Redis message a hint that carries its id. A check of it is
-    not started after ``expires_at``.
+    not started after ``expires_at``. ``slow`` is its lane: domains whose last check took long
+    travel together. Until ``lease_until``, which its worker moves on while it lives, a batch
+    that was started is left to it.
     """
 
     kind = models.CharField(max_length=9, choices=Kind.choices)
@@ -80,10 +82,13 @@ class Batch(models.Model):
     slot = models.DateTimeField()
     expires_at = models.DateTimeField()
     domain_ids = ArrayField(models.BigIntegerField())
+    # Defaults in the database too: a sweep of the version before goes on while this one starts.
+    slow = models.BooleanField(default=False, db_default=False)
     run_id = models.UUIDField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     enqueued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
 
@@ -230,7 +235,8 @@ class DomainState(models.Model):
     """The present state of a domain as seen from one location. Written by recording only.
 
     ``tls_expires_at`` and ``certificate`` are what the target last showed of itself, null
-    where it never did; they change without the state.
+    where it never did; they change without the state. So does ``slow``: its last check took
+    so long that the next ones go in the slow lane.
     """
 
     domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="states")
@@ -240,12 +246,20 @@ class DomainState(models.Model):
     slot = models.DateTimeField()
     tls_expires_at = models.DateTimeField(null=True)
     certificate = models.JSONField(null=True)
+    slow = models.BooleanField(default=False, db_default=False)
 
     objects: ClassVar[models.Manager["DomainState"]] = models.Manager()
 
     class Meta:
-        """One state a domain and location."""
+        """One state a domain and location; the index finds the slow ones for a tick."""
 
+        indexes: ClassVar[list[Any]] = [
+            models.Index(
+                name="domainstate_slow",
+                fields=["domain", "location"],
+                condition=models.Q(slow=True),
+            )
+        ]
         constraints: ClassVar[list[Any]] = [
             models.UniqueConstraint(
                 name="domainstate_domain_location_unique", fields=["domain", "location"]

@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
     """Results are stored packed, and read through a view of the table's former name."""
 
     dependencies = [
-        ("monitoring", "0002_what_hops_and_certificates_say"),
+        ("monitoring", "0003_lanes_and_leases"),
     ]
 
     operations = [
