@@ -13,8 +13,9 @@ from django.db.models import Q
 
 from domains.paging import BadCursor, decode_cursor, encode_cursor
 from monitoring import partitions
-from monitoring.ledger import COUNTS_BY_STATE, RAW
-from monitoring.models import Batch, DomainState, Kind, Location, Result
+from monitoring.accounting import Account, accounts
+from monitoring.ledger import RAW
+from monitoring.models import Batch, DomainState, Location, Result
 from monitoring.probes.outcome import State
 from monitoring.verdict import worst
 
@@ -56,26 +57,6 @@ class Present:
     last_result: Result | None
     tls_expires_at: datetime | None
     certificate: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """The equation of a span: expected = up + degraded + down + internal + missed + pending."""
-
-    expected: int
-    up: int
-    degraded: int
-    down: int
-    internal: int
-    missed: int
-    pending: int
-
-    @property
-    def balanced(self) -> bool:
-        """Whether it holds. The sides are counted apart: ticks on one, rows on the other."""
-        return self.expected == (
-            self.up + self.degraded + self.down + self.internal + self.missed + self.pending
-        )
 
 
 def page_of_results(
@@ -173,34 +154,7 @@ def results_of_run(run_id: uuid.UUID) -> tuple[bool, list[Result]] | None:
     return all(batch.finished_at is not None for batch in batches), results
 
 
-def ledger(start: datetime, end: datetime) -> Ledger:
+def ledger(start: datetime, end: datetime) -> Account:
     """Return the equation of the scheduled slots with start <= slot < end."""
-    with connection.cursor() as cursor:
-        # One statement, so both sides are counted in one snapshot.
-        cursor.execute(
-            f"""
-            SELECT (SELECT coalesce(sum(expected), 0) FROM monitoring_tick
-                    WHERE instant >= %(start)s AND instant < %(end)s),
-                   (SELECT count(*) FROM monitoring_batch batch, unnest(domain_ids) AS wanted(id)
-                    WHERE batch.kind = %(kind)s AND batch.finished_at IS NULL
-                      AND batch.slot >= %(start)s AND batch.slot < %(end)s
-                      AND NOT EXISTS (SELECT FROM monitoring_result result
-                                      WHERE result.domain_id = wanted.id
-                                        AND result.slot = batch.slot
-                                        AND result.location_id = batch.location_id)),
-                   {COUNTS_BY_STATE}
-            FROM monitoring_result
-            WHERE kind = %(kind)s AND slot >= %(start)s AND slot < %(end)s
-            """,
-            {"start": start, "end": end, "kind": Kind.SCHEDULED.value},
-        )
-        expected, pending, up, degraded, down, internal, missed = cursor.fetchone()
-    return Ledger(
-        expected=expected,
-        up=up,
-        degraded=degraded,
-        down=down,
-        internal=internal,
-        missed=missed,
-        pending=pending,
-    )
+    (account,) = accounts(start, end)
+    return account

@@ -18,7 +18,7 @@ from domains.api import domains_router
 from domains.paging import BadCursor
 from domains.rules import FieldsRefused, pointer
 from domains.services import DomainNotFound
-from monitoring.api import EmptySpan, RunNotFound, observe
+from monitoring.api import BadParameter, EmptySpan, RunNotFound, observe
 from monitoring.api import router as monitoring_router
 from sentinel.access.authentication import BearerKey, HeaderKey
 from sentinel.problems import CONTENT_TYPE, DETAILS, invalid, problem, unavailable, unexpected
@@ -159,6 +159,7 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
     EmptySpan: lambda request, _: invalid(
         request, _parameter("to", "it must be later than `from`")
     ),
+    BadParameter: lambda request, error: invalid(request, _parameter(error.name, str(error))),
     RequestDataTooBig: lambda request, _: problem(request, 413, DETAILS[413]),
     HttpError: lambda request, error: problem(request, error.status_code, str(error)),
     OperationalError: unavailable,

@@ -16,7 +16,7 @@ from domains.services import create_domain
 from monitoring import ledger, partitions
 from monitoring.ledger import Row
 from monitoring.models import Kind, Location, Result
-from monitoring.packing import HTTP_VERSIONS, VERDICTS
+from monitoring.packing import COLUMNS, HTTP_VERSIONS, VERDICTS
 from monitoring.probes.outcome import REASONS, Hop, Outcome, Phases, State
 from tests.conftest import NOW
 
@@ -197,7 +197,13 @@ def test_an_upgrade_keeps_every_row(db: None) -> None:
         for number, fields in enumerate(rows):
             key = {"domain_id": domain.pk, "location_id": place.pk, "slot": slot_of(number)}
             late = slot_of(number) + timedelta(microseconds=number)
-            values = {"kind": "scheduled", "started_at": late, "detail": "", **fields, **key}
+            values: dict[str, Any] = {
+                "kind": "scheduled",
+                "started_at": late,
+                "detail": "",
+                **fields,
+                **key,
+            }
             cursor.execute(
                 f"INSERT INTO monitoring_result ({', '.join(values)}) "
                 f"VALUES ({', '.join(['%s'] * len(values))})",
@@ -218,7 +224,7 @@ def slot_of(number: int) -> datetime:
 
 
 def migrated_table() -> str:
-    columns = ", ".join(f"{name} {kind} NOT NULL" for name, kind in ledger.COLUMNS)
+    columns = ", ".join(f"{name} {kind} NOT NULL" for name, kind in COLUMNS)
     key = "PRIMARY KEY (domain_id, location_id, slot)"
     return f"CREATE TABLE {partitions.TABLE} ({columns}, {key}) PARTITION BY RANGE (slot)"
 
