@@ -119,9 +119,7 @@ def test_who_scrapes_often_is_answered_from_memory(client: Client) -> None:
     assert not any("monitoring_" in query["sql"] for query in queries)
 
 
-def test_a_key_is_needed_unless_the_operator_opened_it(
-    client: Client, settings: SettingsWrapper
-) -> None:
+def test_a_key_is_needed_unless_the_operator_opened_it(client: Client) -> None:
     answer = Client().get("/metrics")
     assert answer.status_code == 401
     assert answer.headers["Content-Type"] == "application/problem+json"
