@@ -8,6 +8,7 @@ Hours and days may stand side by side, so the setting can be changed at any time
 made next follows it, and what is there stays until it is dropped.
 """
 
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,9 @@ _FORMS: Final = {"d": ("%Y%m%d", DAY), "h": ("%Y%m%d%H", HOUR)}
 _LOCK: Final = (
     -1
 )  # one advisory lock: one process at a time makes or drops; positive keys are domains
+
+_TIGHT: Final = "built anew after its end"
+"""The comment on an index that is as small as it can be."""
 
 _known: set[datetime] = set()
 """The hours that this process knows to have a partition."""
@@ -153,6 +157,56 @@ def drop(partition: Partition, *, patience: timedelta) -> None:
         )
         cursor.execute(f"DROP TABLE IF EXISTS {partition.name}")
     forget()
+
+
+def loose(*, before: datetime, most_bytes: int) -> list[Partition]:
+    """Return the partitions that ended before an instant and whose key was never built anew.
+
+    Args:
+        before: the end of what is asked for.
+        most_bytes: a larger index is left as it is.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid "
+            "JOIN pg_class key ON key.oid = to_regclass(child.relname || '_pkey') "
+            "WHERE inhparent = to_regclass(%s) AND pg_relation_size(key.oid) <= %s "
+            "AND obj_description(key.oid, 'pg_class') IS DISTINCT FROM %s",
+            [TABLE, most_bytes, _TIGHT],
+        )
+        found = sorted(Partition.named(name) for (name,) in cursor.fetchall())
+    return [partition for partition in found if partition.end <= before]
+
+
+def tighten(partition: Partition, *, patience: timedelta) -> None:
+    """Build a partition's key anew, its pages full, while others read and write.
+
+    The rows of a domain come one by one into the middle of the index, whose pages are split
+    in halves: built in one go it takes half to three quarters of the room. To be called
+    outside a transaction.
+
+    Raises:
+        django.db.OperationalError: it took longer than ``patience``, mostly because of
+            somebody's long transaction; try again later.
+    """
+    key = f"{partition.name}_pkey"
+    with connection.cursor() as cursor:
+        # What an attempt that was broken off has left: the new index, or the old one.
+        cursor.execute(
+            "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
+            "WHERE indrelid = to_regclass(%s) AND NOT indisvalid AND relname LIKE %s",
+            [partition.name, f"{key}_cc%"],
+        )
+        for (left,) in cursor.fetchall():
+            cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {left}")
+        # Cancelled from here: no session behind PgBouncer can have a limit of its own.
+        timer = threading.Timer(patience.total_seconds(), connection.connection.cancel)
+        timer.start()
+        try:
+            cursor.execute(f"REINDEX INDEX CONCURRENTLY {key}")
+        finally:
+            timer.cancel()
+        cursor.execute(f"COMMENT ON INDEX {key} IS %s", [_TIGHT])
 
 
 def _hour(slot: datetime) -> datetime:
