@@ -8,7 +8,7 @@ tick always agree.
 from typing import Final
 
 from monitoring import partitions
-from monitoring.ledger import MISSED_COLUMNS
+from monitoring.packing import MISSED_COLUMNS, missed
 from monitoring.schedule import PHASE_SQL, TICK_SECONDS
 
 WAITING_SECONDS: Final = 10
@@ -140,11 +140,10 @@ RUN_TICKS: Final = f"""
     ),
     missed AS (
         INSERT INTO {partitions.TABLE} ({MISSED_COLUMNS})
-        SELECT domain_id, location_id, slot, 'scheduled', 'missed', 'not_dispatched', %(late)s
+        SELECT {missed(kind="'scheduled'", reason="'not_dispatched'", detail="%(late)s")}
         FROM due WHERE expires_at <= %(now)s
         UNION ALL
-        SELECT domain_id, location_id, slot, 'scheduled', 'missed', reason,
-               %(details)s::jsonb ->> reason
+        SELECT {missed(kind="'scheduled'", reason="reason", detail="%(details)s::jsonb ->> reason")}
         FROM planned WHERE reason IS NOT NULL
         ON CONFLICT DO NOTHING
     ),

@@ -35,7 +35,7 @@ _NEWER: Final = """
     JOIN monitoring_result AS result
       ON result.domain_id = place.domain_id AND result.location_id = place.location_id
      AND result.slot > place.slot AND result.state <> 'missed'
-    WHERE NOT EXISTS (
+    WHERE result.slot > %s AND NOT EXISTS (
         SELECT FROM unnest(%s::bigint[], %s::integer[], %s::timestamptz[])
                AS own(domain_id, location_id, slot)
         WHERE own.domain_id = result.domain_id AND own.location_id = result.location_id
@@ -205,7 +205,9 @@ def _newer(chains: Mapping[Place, Sequence[Row]]) -> dict[Place, datetime]:
     places = [(*place, chain[0].slot) for place, chain in chains.items()]
     own = [(*place, row.slot) for place, chain in chains.items() for row in chain]
     with connection.cursor() as cursor:
-        cursor.execute(_NEWER, [*_columns(places), *_columns(own)])
+        # The bound is a constant, so that only the partitions since then are opened.
+        since = min(slot for _, _, slot in places)
+        cursor.execute(_NEWER, [*_columns(places), since, *_columns(own)])
         return {(domain_id, place): slot for domain_id, place, slot in cursor.fetchall()}
 
 

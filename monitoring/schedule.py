@@ -72,3 +72,22 @@ def slots(
     while slot < end:
         yield slot
         slot += step
+
+
+def count_slots(
+    interval: int, offset: int, since: datetime, *, start: datetime, end: datetime
+) -> int:
+    """Return how many slots in [start, end) the schedule has, without naming them.
+
+    Args:
+        interval: seconds.
+        offset: the domain's phase.
+        since: from when the schedule holds.
+        start: the first instant.
+        end: the instant to stop before.
+    """
+    first = first_tick(since)
+    after = max(start, first + TICK)
+    begin = -(-(after.timestamp() - offset) // interval)
+    stop = -(-(end.timestamp() - offset) // interval)
+    return max(0, int(stop - begin)) + (start <= first < end)

@@ -9,8 +9,8 @@ from django.db import connection, transaction
 
 from monitoring import partitions
 from monitoring.dispatch import Hint
-from monitoring.ledger import MISSED_COLUMNS
 from monitoring.models import Kind
+from monitoring.packing import MISSED_COLUMNS, missed
 from monitoring.probes.outcome import Reason
 
 LEASE: Final = timedelta(seconds=15)
@@ -77,6 +77,8 @@ _ENDED: Final = f"""
       AND (started_at IS NULL OR {LOST} AND {_WATCHED})
     ORDER BY slot, id LIMIT %(most)s FOR UPDATE SKIP LOCKED
 """
+_REASON: Final = "%(reasons)s::jsonb -> cause ->> 0"
+_DETAIL: Final = "%(reasons)s::jsonb -> cause ->> 1"
 _SETTLE: Final = f"""
     WITH active AS (
         SELECT location_id, max(started_at) AS last_start FROM monitoring_batch
@@ -93,8 +95,7 @@ _SETTLE: Final = f"""
     ),
     missed AS (
         INSERT INTO {partitions.TABLE} ({MISSED_COLUMNS})
-        SELECT domain_id, location_id, slot, kind, 'missed',
-               %(reasons)s::jsonb -> cause ->> 0, %(reasons)s::jsonb -> cause ->> 1
+        SELECT {missed(kind="kind", reason=_REASON, detail=_DETAIL)}
         FROM monitoring_batch JOIN why USING (id) CROSS JOIN unnest(domain_ids) AS domain_id
         ON CONFLICT DO NOTHING RETURNING 1
     ),

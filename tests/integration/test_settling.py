@@ -10,10 +10,12 @@ from django.test.utils import CaptureQueriesContext
 
 from domains.models import Domain
 from domains.services import create_domain
-from monitoring import dispatch, history, partitions, settling
+from monitoring import dispatch, history, ledger, partitions, settling
 from monitoring.claiming import claim, hand_back
-from monitoring.models import Batch, Location, Result, Tick
+from monitoring.ledger import Row
+from monitoring.models import Batch, Kind, Location, Result, Tick
 from monitoring.probes.guard import Guard
+from monitoring.probes.outcome import Outcome, State
 from monitoring.schedule import TICK, tick_at
 from tests.conftest import NOW, MakeDomain
 
@@ -29,6 +31,17 @@ def domain(make_domain: MakeDomain) -> Domain:
 def batch(domain: Domain) -> Batch:
     dispatch.sweep(now=NOW, retention=timedelta(days=30))
     return Batch.objects.get()
+
+
+def up(domain: Domain, batch: Batch) -> Row:
+    return Row(
+        domain_id=domain.pk,
+        location_id=batch.location_id,
+        slot=batch.slot,
+        kind=Kind.SCHEDULED,
+        started_at=batch.slot,
+        outcome=Outcome(state=State.UP, total_us=1),
+    )
 
 
 def settle(now: datetime) -> list[tuple[str, str | None]]:
@@ -142,14 +155,7 @@ def test_only_what_has_no_row_is_missed(make_domain: MakeDomain) -> None:
     domains = [make_domain(interval=5) for _ in range(3)]
     dispatch.sweep(now=NOW, retention=timedelta(days=30))
     batch = Batch.objects.get()
-    Result.objects.create(
-        domain=domains[1],
-        location=batch.location,
-        slot=NOW,
-        kind="scheduled",
-        started_at=NOW,
-        state="up",
-    )
+    ledger.insert([up(domains[1], batch)])
     settle(batch.expires_at)
     found = Result.objects.order_by("domain_id").values_list("domain_id", "state")
     assert list(found) == [
@@ -172,14 +178,7 @@ def test_a_dead_workers_batch_is_taken_again(domain: Domain, make_domain: MakeDo
     )
     assert take(slow, NOW)
     partitions.ensure([NOW])
-    Result.objects.create(
-        domain=domain,
-        location=slow.location,
-        slot=NOW,
-        kind="scheduled",
-        started_at=NOW,
-        state="up",
-    )
+    ledger.insert([up(domain, slow)])
     later = NOW + RUNNING
     assert settling.release(now=later) == 0  # no sweep has run: nobody could see it alive
     watch(later)

@@ -53,6 +53,8 @@ def test_nothing_needs_to_be_set() -> None:
         "SENTINEL_WORKER_PROCESSES": None,
         "SENTINEL_BATCH_SIZE": 250,
         "SENTINEL_RAW_RETENTION_DAYS": 30,
+        "SENTINEL_PARTITION": "daily",
+        "SENTINEL_METRICS_OPEN": False,
         "SENTINEL_ALLOWED_HOSTS": ("*",),
         "SENTINEL_DOCS": True,
     }

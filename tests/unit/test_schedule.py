@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from monitoring.schedule import (
     TICK,
     TICK_SECONDS,
+    count_slots,
     first_tick,
     is_due,
     phase,
@@ -22,6 +23,7 @@ IDS = st.integers(1, 3_000_000_000)
 INTERVALS = st.integers(1, 86_400 // TICK_SECONDS).map(lambda ticks: ticks * TICK_SECONDS)
 SHORT_INTERVALS = st.integers(1, 120).map(lambda ticks: ticks * TICK_SECONDS)
 DAY = timedelta(days=1)
+MIDDAY = datetime(2026, 11, 23, 12, tzinfo=UTC)
 INSTANTS = st.datetimes(
     datetime(2000, 1, 1),  # noqa: DTZ001 - the strategy adds it
     datetime(2100, 1, 1),  # noqa: DTZ001 - the strategy adds it
@@ -164,3 +166,16 @@ def test_the_phase_of_an_id_never_changes() -> None:
         55,
         50,
     ]
+
+
+@given(IDS, INTERVALS, st.integers(-4000, 4000), st.integers(-4000, 4000), st.integers(0, 9000))
+def test_slots_are_counted_as_they_are_named(
+    domain_id: int, interval: int, since: int, start: int, length: int
+) -> None:
+    moment = MIDDAY + timedelta(seconds=since, microseconds=since % 3)
+    begin = MIDDAY + timedelta(seconds=start)
+    end = begin + timedelta(seconds=length)
+    named = list(slots(domain_id, interval, moment, start=begin, end=end))
+    assert count_slots(interval, phase(domain_id, interval), moment, start=begin, end=end) == len(
+        named
+    )
