@@ -225,7 +225,6 @@ class Result(models.Model):
         """A view: written through ``monitoring.ledger`` only."""
 
         managed = False
-        db_table = "monitoring_result"
 
     def __str__(self) -> str:
         return f"{self.domain_id} at {self.slot}: {self.state}"
