@@ -3,16 +3,16 @@
 import errno
 import os
 import socket
-import ssl
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from OpenSSL import SSL
 from structlog.testing import capture_logs
 
 from monitoring.probes import reasons, vantage
-from monitoring.probes.faults import HungUp, NotHTTP
+from monitoring.probes.faults import Disbelieved, HungUp, NotHTTP
 from monitoring.probes.guard import ForbiddenAddress
 from monitoring.probes.nameservers import Cause, Unresolved
 from monitoring.probes.outcome import REASONS, Failure, Reason, State
@@ -110,7 +110,7 @@ def test_a_network_that_is_not_there_is_our_own_fault(phase: Phase, number: int)
         os_error(errno.ENOENT),
         os_error(errno.ECONNREFUSED),
         TimeoutError(),
-        ssl.SSLError(1, "no such file"),
+        SSL.Error([("SSL routines", "", "no such file")]),
         UnicodeError(),
         HungUp(),
         ValueError(),
@@ -196,8 +196,7 @@ def test_a_name_s_failure_is_the_target_s_only_if_this_worker_lacks_nothing(
 def test_a_trust_store_that_cannot_be_opened_is_not_the_certificate_s_fault(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    error = ssl.SSLCertVerificationError(1, "unable to get local issuer certificate")
-    error.verify_code, error.verify_message = 20, "unable to get local issuer certificate"
+    error = Disbelieved(20, "unable to get local issuer certificate")
 
     assert ending(error, "tls") == (State.DOWN, Reason.TLS_UNTRUSTED)
     monkeypatch.setattr(vantage, "out_of_descriptors", lambda: True)

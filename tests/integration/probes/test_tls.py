@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from monitoring.probes.outcome import Reason, State
-from monitoring.probes.tls import ssl_context
+from monitoring.probes.trust import client_context
 from tests.integration.probes.checking import UP, check, down, ending, internal
 from tests.integration.probes.conftest import Serve
 from tests.integration.probes.nameserver import NameServer
@@ -224,7 +224,7 @@ def test_a_worker_that_trusts_nobody_blames_itself(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    ssl_context.cache_clear()
+    client_context.cache_clear()
 
     outcome = check(secure.url())
 

@@ -1,0 +1,155 @@
+"""OpenSSL for a client: whom it believes, for which name, and what it offers a server.
+
+It is the OpenSSL of ``cryptography``'s wheel, through pyOpenSSL: its handshake takes some 0.7
+of the time of the system's 3.0, which ``ssl`` uses. What ``ssl.create_default_context`` asks
+of a server is asked here too (protocols, ciphers, purpose, name, strength of keys), and the
+system's trust store is found as ``ssl`` finds it.
+
+pyOpenSSL has no words for a name to verify (pyca/pyopenssl#1020) nor for groups. OpenSSL
+itself has, and compares names better than we would, so it is asked through the binding below
+pyOpenSSL. What is missing there raises: nothing is believed that was not verified.
+"""
+
+import errno
+import os
+import ssl
+from functools import lru_cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography.hazmat.bindings.openssl.binding import Binding
+from OpenSSL import SSL
+
+from monitoring.probes import vantage
+from monitoring.probes.faults import Disbelieved, NoTrustStore
+
+_openssl: Final[Any] = Binding.lib
+_text: Final[Any] = Binding.ffi.string
+
+_CIPHERS: Final = (
+    b"@SECLEVEL=2:ECDH+AESGCM+AES128:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES"
+    b":!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
+)
+_CIPHERS_1_3: Final = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+"""Python's choice for ``ssl``, first what browsers put first: SHA-384 would cost a twentieth."""
+
+_GROUPS: Final = b"X25519:P-256:X448:P-521:P-384:ffdhe2048:ffdhe3072:ffdhe4096:ffdhe6144:ffdhe8192"
+"""What OpenSSL 3.0 offers, of which the first is the one whose share goes with the hello.
+
+OpenSSL's default since 3.5 adds a share of ML-KEM, which costs a fifth of the handshake. To
+offer ML-KEM without a share would be worse: servers that prefer it ask for one, and a round
+trip more would be reported as the target's time.
+"""
+
+_PROTOCOLS: Final = [b"http/1.1"]
+_REFUSED: Final = "certificate verify failed"
+
+
+@lru_cache(maxsize=2)
+def client_context(*, verify: bool) -> SSL.Context:
+    """Return the shared context; where it verifies, with the system's trust store.
+
+    Reading the store costs tens of milliseconds, so there is one context for each answer to
+    the question. OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR name another store.
+
+    Raises:
+        NoTrustStore: there is nothing to verify against; every target would look untrusted.
+        OSError: there are no descriptors left to read it with.
+    """
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(SSL.OP_ALL | SSL.OP_NO_COMPRESSION)
+    context.set_cipher_list(_CIPHERS)
+    context.set_tls13_ciphersuites(_CIPHERS_1_3)
+    context.set_alpn_protos(_PROTOCOLS)
+    _offer_groups(context)
+    if verify:
+        context.set_verify(SSL.VERIFY_PEER)
+        _openssl.X509_VERIFY_PARAM_set_hostflags(
+            _openssl.SSL_CTX_get0_param(context._context),  # noqa: SLF001 - see the module
+            # A common name alone has not been a name for long (RFC 9110, 4.3.4), nor has a
+            # star been part of a label (RFC 9525, 6.3); browsers agree.
+            _openssl.X509_CHECK_FLAG_NEVER_CHECK_SUBJECT
+            | _openssl.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
+        )
+        _load_store(context)
+    else:
+        context.set_verify(SSL.VERIFY_NONE)
+    return context
+
+
+def expect(connection: SSL.Connection, host: str) -> None:
+    """Ask a server for the certificate of a host, and take no other's where it is verified.
+
+    Raises:
+        ValueError: a host that no certificate can be for.
+    """
+    name, address = _named(host)
+    # Of SSL_free's business are both: the connection's own parameters.
+    asked = _openssl.SSL_get0_param(connection._ssl)  # noqa: SLF001 - see the module
+    if address is not None:
+        done = _openssl.X509_VERIFY_PARAM_set1_ip(asked, address, len(address))
+    else:
+        connection.set_tlsext_host_name(name)
+        done = _openssl.X509_VERIFY_PARAM_set1_host(asked, name, len(name))
+    if done != 1:
+        raise ValueError(f"no certificate can be for {host!r}")
+
+
+def disbelief(connection: SSL.Connection, error: SSL.Error) -> Disbelieved | None:
+    """Return what is wrong with a certificate, None where a handshake failed for another cause."""
+    if not error.args or all(words != _REFUSED for _, _, words in error.args[0]):
+        return None
+    code = _openssl.SSL_get_verify_result(connection._ssl)  # noqa: SLF001 - see the module
+    return Disbelieved(code, _text(_openssl.X509_verify_cert_error_string(code)).decode())
+
+
+def forget_errors() -> None:
+    """Forget what went wrong elsewhere: OpenSSL keeps errors by thread, not by connection."""
+    _openssl.ERR_clear_error()
+
+
+@lru_cache(maxsize=8192)
+def _named(host: str) -> tuple[bytes, bytes | None]:
+    """Return a host as it is certified: its name, and its address if it is one."""
+    # A name is sent, and is certified, without the root's dot (RFC 6066, 3).
+    name = host.removesuffix(".")
+    if not name or name.startswith("."):  # to OpenSSL that would be any name below
+        raise ValueError(f"no certificate can be for {host!r}")
+    try:
+        return name.encode("ascii"), ip_address(name).packed
+    except ValueError:
+        return name.encode("ascii"), None
+
+
+def _offer_groups(context: SSL.Context) -> None:
+    """Offer our groups, or OpenSSL's default, which is slower and no worse."""
+    offer = getattr(_openssl, "SSL_CTX_set1_curves_list", None)
+    if offer is None or offer(context._context, _GROUPS) != 1:  # noqa: SLF001 - see the module
+        forget_errors()
+
+
+def _load_store(context: SSL.Context) -> None:
+    """Load the trust store, from where OpenSSL would if it were the system's."""
+    paths = ssl.get_default_verify_paths()
+    file = os.environ.get(paths.openssl_cafile_env, paths.openssl_cafile)
+    folders = os.environ.get(paths.openssl_capath_env, paths.openssl_capath)
+    try:
+        context.load_verify_locations(file)
+        loaded = True
+    except SSL.Error:
+        if vantage.out_of_descriptors():
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from None
+        loaded = False  # it need not be there
+    if folders:
+        context.load_verify_locations(None, folders)  # it reads them as it needs them
+    if not loaded and not any(_holds_something(Path(each)) for each in folders.split(os.pathsep)):
+        raise NoTrustStore(
+            "this worker trusts no certificate authority: install ca-certificates, or let "
+            "SSL_CERT_FILE name a file of them"
+        )
+
+
+def _holds_something(folder: Path) -> bool:
+    return folder.is_dir() and next(folder.iterdir(), None) is not None
