@@ -30,7 +30,9 @@ class Session:
         http2: whether HTTP/2 is offered.
     """
 
-    __slots__ = ("_early", "_head", "_skip", "_tls", "_unsent", "_wire", "alert", "heard")
+    __slots__ = (
+        "_early", "_head", "_skip", "_tls", "_to_compare", "_unsent", "_wire", "alert", "heard",
+    )  # fmt: skip
 
     def __init__(self, wire: Wire, host: str, context: SSL.Context, *, http2: bool) -> None:
         self._wire = wire
@@ -44,7 +46,7 @@ class Session:
         self._unsent = b""
         self._tls = SSL.Connection(context, None)
         self._tls.set_connect_state()
-        trust.expect(self._tls, host)
+        self._to_compare = None if trust.expect(self._tls, host) else host
         if http2:
             self._tls.set_alpn_protos(_HTTP2_FIRST)
 
@@ -68,6 +70,8 @@ class Session:
                 await self._say_why()
                 raise why or error from None
             else:
+                if self._to_compare is not None:
+                    trust.compare(self._tls, self._to_compare)
                 return
             await self._flush()
             received = await self._wire.receive()
@@ -104,14 +108,13 @@ class Session:
         return _NOTHING
 
     async def _flush(self) -> None:
-        while True:
-            try:
-                sealed = self._tls.bio_read(_MOST_SEALED)
-            except SSL.WantReadError:
-                break
-            self._unsent += sealed
-            if len(sealed) < _MOST_SEALED:
-                break
+        sealed = [self._unsent]
+        with contextlib.suppress(SSL.WantReadError):
+            while True:
+                sealed.append(self._tls.bio_read(_MOST_SEALED))
+                if len(sealed[-1]) < _MOST_SEALED:
+                    break
+        self._unsent = b"".join(sealed)
         self._unsent = bytes(await self._wire.send(self._unsent)) if self._unsent else b""
 
     async def receive(self) -> bytes:

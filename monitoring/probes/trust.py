@@ -18,6 +18,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography import x509
 from cryptography.hazmat.bindings.openssl.binding import Binding
 from OpenSSL import SSL
 
@@ -44,14 +45,16 @@ trip more would be reported as the target's time.
 
 _PROTOCOLS: Final = [b"http/1.1"]
 _REFUSED: Final = "certificate verify failed"
+_ANOTHER_NAME: Final = 62
+"""X509_V_ERR_HOSTNAME_MISMATCH."""
 
 
 @lru_cache(maxsize=2)
 def client_context(*, verify: bool) -> SSL.Context:
     """Return the shared context; where it verifies, with the system's trust store.
 
-    Reading the store costs tens of milliseconds, so there is one context for each answer to
-    the question. OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR name another store.
+    Reading the store costs milliseconds and a megabyte, so there is one context for each
+    answer to the question. OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR name another store.
 
     Raises:
         NoTrustStore: there is nothing to verify against; every target would look untrusted.
@@ -79,22 +82,46 @@ def client_context(*, verify: bool) -> SSL.Context:
     return context
 
 
-def expect(connection: SSL.Connection, host: str) -> None:
-    """Ask a server for the certificate of a host, and take no other's where it is verified.
+def expect(connection: SSL.Connection, host: str) -> bool:
+    """Ask a server for the certificate of a host, and let OpenSSL take no other's.
+
+    Returns:
+        Whether OpenSSL does. Since 4.0 it knows no names of a single letter, nor any with a
+        hyphen at the edge of a label, where DNS does: these are left to ``compare``.
 
     Raises:
         ValueError: a host that no certificate can be for.
     """
     name, address = _named(host)
-    # Of SSL_free's business are both: the connection's own parameters.
     asked = _openssl.SSL_get0_param(connection._ssl)  # noqa: SLF001 - see the module
     if address is not None:
-        done = _openssl.X509_VERIFY_PARAM_set1_ip(asked, address, len(address))
-    else:
-        connection.set_tlsext_host_name(name)
-        done = _openssl.X509_VERIFY_PARAM_set1_host(asked, name, len(name))
-    if done != 1:
-        raise ValueError(f"no certificate can be for {host!r}")
+        return bool(_openssl.X509_VERIFY_PARAM_set1_ip(asked, address, len(address)) == 1)
+    connection.set_tlsext_host_name(name)
+    return bool(_openssl.X509_VERIFY_PARAM_set1_host(asked, name, len(name)) == 1)
+
+
+def compare(connection: SSL.Connection, host: str) -> None:
+    """Compare a host with what a certificate is for, where OpenSSL has not and it is verified.
+
+    By the rules of RFC 9525, 6.3: a star stands for one whole label, with two more after it.
+
+    Raises:
+        Disbelieved: it is for others.
+    """
+    if connection.get_verify_mode() == SSL.VERIFY_NONE:
+        return
+    shown = connection.get_peer_certificate(as_cryptography=True)
+    name = host.removesuffix(".").lower()
+    above = name.partition(".")[2]
+    wanted = {name, f"*.{above}"} if "." in above else {name}
+    try:
+        assert shown is not None
+        names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found = {each.lower() for each in names.get_values_for_type(x509.DNSName)}
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        found = set()
+    if not wanted & found:
+        raise Disbelieved(_ANOTHER_NAME, "hostname mismatch")
 
 
 def disbelief(connection: SSL.Connection, error: SSL.Error) -> Disbelieved | None:

@@ -247,3 +247,21 @@ def test_an_answer_before_the_request_was_read_is_taken_over_tls_too(
     outcome = check(server.url(), method="POST", body=b"x" * 30_000_000, seconds=5)
 
     assert (ending(outcome), outcome.status_code) == (down(Reason.STATUS), 413)
+
+
+@pytest.mark.usefixtures("trust")
+def test_who_is_not_believed_is_shown_as_it_was_and_sent_nothing(
+    serve: Serve, authority: trustme.CA
+) -> None:
+    """Behind one address there may be several servers: what is told is of the one that was met."""
+    now = dt.datetime.now(dt.UTC)
+    expired = context(authority, "127.0.0.1", not_before=now - 2 * YEAR, not_after=now - YEAR)
+    server = serve(replies(answer()), tls=expired)
+
+    outcome = check(server.url())
+
+    assert ending(outcome) == down(Reason.TLS_EXPIRED)
+    assert outcome.certificate is not None
+    assert outcome.certificate.problem == "certificate has expired"
+    assert outcome.certificate.not_after == (now - YEAR).replace(microsecond=0)
+    assert (server.connections, server.requests) == (0, [])
