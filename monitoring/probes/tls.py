@@ -145,7 +145,6 @@ class Session:
 
     def _read(self) -> bytes | None:
         """Return what can be read, nothing after a goodbye, None where it is still to come."""
-        trust.forget_errors()  # which would be taken for this connection's
         try:
             return self._tls.recv(_MOST_IN_THE_CLEAR)
         except SSL.WantReadError:

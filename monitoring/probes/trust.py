@@ -132,11 +132,6 @@ def disbelief(connection: SSL.Connection, error: SSL.Error) -> Disbelieved | Non
     return Disbelieved(code, _text(_openssl.X509_verify_cert_error_string(code)).decode())
 
 
-def forget_errors() -> None:
-    """Forget what went wrong elsewhere: OpenSSL keeps errors by thread, not by connection."""
-    _openssl.ERR_clear_error()
-
-
 @lru_cache(maxsize=8192)
 def _named(host: str) -> tuple[bytes, bytes | None]:
     """Return a host as it is certified: its name, and its address if it is one."""
@@ -153,8 +148,8 @@ def _named(host: str) -> tuple[bytes, bytes | None]:
 def _offer_groups(context: SSL.Context) -> None:
     """Offer our groups, or OpenSSL's default, which is slower and no worse."""
     offer = getattr(_openssl, "SSL_CTX_set1_curves_list", None)
-    if offer is None or offer(context._context, _GROUPS) != 1:  # noqa: SLF001 - see the module
-        forget_errors()
+    if offer is not None:
+        offer(context._context, _GROUPS)  # noqa: SLF001 - see the module
 
 
 def _load_store(context: SSL.Context) -> None:
