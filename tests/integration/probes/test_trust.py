@@ -262,6 +262,18 @@ def test_a_server_that_prefers_ml_kem_is_reached_without_another_round_trip(
     assert (met.code, met.flights, met.server.get_group_name()) == (0, 2, "x25519")
 
 
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()])
+def test_a_server_of_one_curve_is_reached_with_another_round_trip(
+    authority: Authority, curve: ec.EllipticCurve
+) -> None:
+    context = serving(authority.leaf())
+    context.set_tmp_ecdh(curve)
+
+    met = shake(OpenSSLs("127.0.0.1"), context)
+
+    assert (met.code, met.flights, met.server.get_group_name()) == (0, 3, curve.name)
+
+
 def test_what_failed_elsewhere_is_not_this_connection_s_error(authority: Authority) -> None:
     """OpenSSL keeps errors by thread; before 4.0 the next read would have found one left behind."""
     client = OpenSSLs("127.0.0.1")
