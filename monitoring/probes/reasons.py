@@ -16,6 +16,7 @@ from monitoring.probes.guard import ForbiddenAddress
 from monitoring.probes.outcome import Certificate, Failure, Reason, State
 from monitoring.probes.resolving import Cause, Unresolved
 from monitoring.probes.trace import Trace
+from monitoring.probes.trust import openssl_words
 
 log = structlog.get_logger(__name__)
 
@@ -218,9 +219,8 @@ def _certificate(error: Disbelieved, scene: Scene) -> Failure:
 
 
 def _last_words(error: SSL.Error) -> str:
-    """Return what OpenSSL says of an error at last, in words; nothing where it has none."""
-    queue: list[tuple[str, str, str]] = error.args[0] if error.args else []
-    said = [words for _, _, words in queue if words and words != _SAYS_NOTHING]
+    """Return the last that OpenSSL says of an error and that says something, if anything does."""
+    said = [words for words in openssl_words(error) if words and words != _SAYS_NOTHING]
     return said[-1].lower() if said else ""
 
 

@@ -274,6 +274,25 @@ def test_a_server_of_one_curve_is_reached_with_another_round_trip(
     assert (met.code, met.flights, met.server.get_group_name()) == (0, 3, curve.name)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        SSL.Error(),
+        SSL.Error([]),
+        SSL.Error([("SSL routines", "", "unexpected message")]),
+        SSL.ZeroReturnError(),
+        SSL.SysCallError(-1, "Unexpected EOF"),
+    ],
+)
+def test_a_handshake_that_failed_otherwise_says_nothing_of_the_certificate(
+    authority: Authority, error: SSL.Error
+) -> None:
+    client = OpenSSLs("a.example")
+    assert shake(client, serving(authority.leaf())).code == 62
+
+    assert trust.disbelief(client.connection, error) is None
+
+
 def test_what_failed_elsewhere_is_not_this_connection_s_error(authority: Authority) -> None:
     """OpenSSL keeps errors by thread; before 4.0 the next read would have found one left behind."""
     client = OpenSSLs("127.0.0.1")
