@@ -203,6 +203,37 @@ def test_a_trust_store_that_cannot_be_opened_is_not_the_certificate_s_fault(
     assert ending(error, "tls") == (State.INTERNAL, Reason.RESOURCE_LIMIT)
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (["tlsv1 alert internal error"], "tlsv1 alert internal error"),
+        (["bad record type", "record layer failure"], "bad record type"),
+        (["nested asn1 error", "ASN1 lib"], "asn1 lib"),
+        (["record layer failure"], "alert 90"),
+        ([""], "alert 90"),
+        ([], "alert 90"),
+    ],
+)
+def test_what_openssl_says_of_a_session_is_told_where_it_says_something(
+    said: list[str], words: str
+) -> None:
+    of_a_session = scene("tls")
+    of_a_session.trace.alert = "alert 90"
+    error = SSL.Error([("SSL routines", "", each) for each in said])
+
+    failure = reason_of(error, of_a_session, expired=False)
+
+    assert (failure.state, failure.reason) == (State.DOWN, Reason.TLS_ERROR)
+    assert failure.detail == f"TLS with 192.0.2.7 port 443 failed: {words}"
+
+
+def test_an_end_that_openssl_met_is_a_hang_up() -> None:
+    error = SSL.SysCallError(-1, "Unexpected EOF")
+
+    assert ending(error, "tls") == (State.DOWN, Reason.TLS_ERROR)
+    assert ending(error, "wait") == (State.DOWN, Reason.CLOSED)
+
+
 class _Socket(socket.socket):
     """A datagram socket without a route, of which nothing leaves."""
 
