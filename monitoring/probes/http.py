@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import ssl
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -12,12 +10,11 @@ import httpx
 
 from monitoring.probes import bodies
 from monitoring.probes.assertions import Answer, needs_body
-from monitoring.probes.certificates import shown_by
 from monitoring.probes.deadline import Deadline
 from monitoring.probes.exchange import Asked, Asking
 from monitoring.probes.judging import is_heavy, judge
 from monitoring.probes.outcome import Failure, Outcome, Phases, Reason, State, Target
-from monitoring.probes.reasons import Scene, problem_of, reason_of, too_busy
+from monitoring.probes.reasons import Scene, reason_of, too_busy
 from monitoring.probes.redirects import (
     REDIRECT_STATUSES,
     next_method,
@@ -67,8 +64,6 @@ async def probe(target: Target, deadline: float) -> Outcome:
         if clock.expired and loop.time() - deadline > LATE_SECONDS:
             failure = too_busy(f" to see an answer within {seconds:.1f} s")
         else:
-            if isinstance(error, ssl.SSLCertVerificationError):
-                await check.look_at_certificate(error, deadline)
             scene = Scene(check.trace, seconds, datetime.now(UTC))
             failure = reason_of(error, scene, expired=clock.expired)
     return check.outcome(failure)
@@ -124,21 +119,6 @@ class _Check:
                     State.DOWN, Reason.REDIRECT_LOOP, f"redirected back to {shown(self._url)}"
                 )
         await self._judge(exchange)
-
-    async def look_at_certificate(
-        self, error: ssl.SSLCertVerificationError, deadline: float
-    ) -> None:
-        """Keep what the certificate said that was not believed; its time is not the target's."""
-        trace = self.trace
-        trace.watch.leave()
-        assert trace.ip is not None
-        assert trace.port is not None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline):
-                certificate = await shown_by(trace.ip, trace.port, trace.host)
-                if certificate is not None:
-                    trace.certificate = replace(certificate, problem=problem_of(error))
-        trace.watch.enter("tls")  # where it ended, with no more of its time
 
     def outcome(self, failure: Failure | None) -> Outcome:
         """Return what was seen."""

@@ -5,26 +5,26 @@ cancelled request poisons httpcore's, encode/httpcore#1093) and hide the connect
 HTTPX's Request and Response stay the interface, so it can be mounted in any AsyncClient.
 """
 
-import ssl
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final
 
 import httpx
+from OpenSSL import SSL
 
-from monitoring.probes import dialling, resolving, tls
-from monitoring.probes.certificates import read_certificate
+from monitoring.probes import dialling, resolving, trust
+from monitoring.probes.certificates import problem_of, read_certificate
 from monitoring.probes.exchange import Asked, Asking, Exchange, Stream
+from monitoring.probes.faults import Disbelieved
 from monitoring.probes.guard import Guard
 from monitoring.probes.http2 import Exchange2
-from monitoring.probes.outcome import IPVersion
+from monitoring.probes.outcome import Certificate, IPVersion
+from monitoring.probes.tls import Session
 from monitoring.probes.trace import Trace
 from monitoring.probes.wire import Wire
 
 TRACE: Final = "sentinel_trace"
 """The extension of a request under which a Trace may go along, to be filled."""
-
-_ALERTS: Final = {116: "certificate required", 120: "no application protocol"}
-"""Alerts of TLS that OpenSSL 3.0 has no word for (RFC 8446, 6)."""
 
 _VERSIONS: Final = {"1.0": b"HTTP/1.0", "1.1": b"HTTP/1.1", "2": b"HTTP/2"}
 
@@ -58,7 +58,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     request goes. HTTPX's time-outs, which are per operation, are not looked at: the caller
     sets one deadline around it all (``asyncio.timeout``).
 
-    Raises what the resolver, the socket, ssl and ``monitoring.probes.faults`` raise,
+    Raises what the resolver, the socket, OpenSSL and ``monitoring.probes.faults`` raise,
     unmapped: the one map to reasons is in ``monitoring.probes.reasons``.
     """
 
@@ -105,7 +105,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         secure = url.scheme == "https"
         port = url.port or (443 if secure else 80)
         # Before anything is dialled: without it there is nothing to be learnt from the target.
-        context = tls.ssl_context(verify=self._verify, http2=self._http2) if secure else None
+        context = trust.client_context(verify=self._verify) if secure else None
         trace.addresses = await self._resolve(trace)
         self._guard.judge_all(trace.addresses, port)
         wire = await dialling.dial(trace.addresses, port, trace)
@@ -113,8 +113,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             stream: Stream = wire
             http2 = False
             if context is not None:
-                stream = session = await _secured(wire, context, trace)
-                http2 = session.protocol == "h2"
+                stream = session = await _secured(wire, context, trace, http2=self._http2)
+                http2 = self._http2 and session.agreed_on_http2
             exchange: Asking = (
                 Exchange2(stream, trace.watch)
                 if http2
@@ -150,18 +150,26 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         return found.addresses
 
 
-async def _secured(wire: Wire, context: ssl.SSLContext, trace: Trace) -> tls.Session:
+async def _secured(wire: Wire, context: SSL.Context, trace: Trace, *, http2: bool) -> Session:
     """Return a session of TLS on a connection."""
-    session = tls.Session(wire, trace.host, context)
+    session = Session(wire, trace.host, context, http2=http2)
     trace.watch.enter("tls")
     try:
         await session.handshake(trace.watch)
+    except Disbelieved as error:
+        if (shown := _certificate_of(session)) is not None:
+            trace.certificate = replace(shown, problem=problem_of(error))
+        raise
     finally:
         trace.greeted = session.heard
         if session.alert is not None:
-            trace.alert = _ALERTS.get(session.alert, f"alert {session.alert}")
+            trace.alert = f"alert {session.alert}"
     trace.watch.leave()
     trace.tls_version = session.version
-    if (der := session.certificate) is not None:
-        trace.certificate = read_certificate(der)
+    trace.certificate = _certificate_of(session)
     return session
+
+
+def _certificate_of(session: Session) -> Certificate | None:
+    der = session.certificate
+    return None if der is None else read_certificate(der)
