@@ -36,10 +36,20 @@ def as_json(runs: Sequence[Run], *, about: Mapping[str, Any]) -> dict[str, Any]:
 
 def show(console: Console, runs: Sequence[Run], *, about: Mapping[str, Any]) -> None:
     """Print the tables: what was recorded, what it cost, what is held, how all of it grows."""
-    for table in (_ledger(runs), _lateness(runs), _cpu(runs), _storage(runs), _memory(runs)):
+    first = runs[0]
+    asked = f"{first.scheme.upper()}, every {first.interval} s, watched for {first.seconds:.0f} s"
+    for title, table in (
+        (f"The ledger: {asked}", _ledger(runs)),
+        ("Milliseconds", _lateness(runs)),
+        ("CPU seconds a minute", _cpu(runs)),
+        ("What is stored", _storage(runs)),
+        ("Memory at the end, MB: resident / its share of what is shared", _memory(runs)),
+        ("Every second", _queues(runs)),
+        ("Growth: CPU seconds a minute, and the line through them", _growth(runs)),
+    ):
+        # Not as the table's own title: that would be broken to the table's width.
+        console.print(title, style="italic", highlight=False, soft_wrap=True)
         console.print(table)
-    console.print(_queues(runs))
-    console.print(_growth(runs))
     growths = growth_of(runs)
     console.print(
         f"one whole core carries {capacity(growths, cores=1):,.0f} slots a minute, "
@@ -78,9 +88,9 @@ def sparkline(values: Sequence[float], *, most: int = _LINE_CHARS) -> str:
     return "".join(_BARS[round(value / top * (len(_BARS) - 1)) if top else 0] for value in tops)
 
 
-def _table(title: str, runs: Sequence[Run], rows: Mapping[str, Callable[[Run], str]]) -> Table:
+def _table(runs: Sequence[Run], rows: Mapping[str, Callable[[Run], str]]) -> Table:
     """Return a table with a column for each run."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, collapse_padding=True, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True)
     table.add_column("domains")
     for run in runs:
         table.add_column(f"{run.domains:,}", justify="right")
@@ -102,8 +112,7 @@ def _ledger(runs: Sequence[Run]) -> Table:
         "unaccounted": lambda run: f"{unaccounted(run):,}",
     }
     rows |= {f"  {name}": counted(name) for name in names}
-    title = f"The ledger of {runs[0].seconds:.0f} s, {runs[0].scheme.upper()}"
-    return _table(f"{title}, every {runs[0].interval} s", runs, rows)
+    return _table(runs, rows)
 
 
 def unaccounted(run: Run) -> int:
@@ -134,7 +143,7 @@ def _lateness(runs: Sequence[Run]) -> Table:
             rows[f"{words}, {shown}"] = of(read, name)
     rows |= {"target, plain socket, p50": truth(0.5), "target, plain socket, p99": truth(0.99)}
     rows["all recorded after, s"] = lambda run: f"{run.drained:,.1f}"
-    return _table("Milliseconds", runs, rows)
+    return _table(runs, rows)
 
 
 def _cpu(runs: Sequence[Run]) -> Table:
@@ -161,7 +170,7 @@ def _cpu(runs: Sequence[Run]) -> Table:
     rows["  µs a recorded slot"] = lambda run: f"{sum(run.per_slot_us.values()):,.0f}"
     rows |= {f"beside: {role}": spent(role) for role in BESIDE}
     rows["machine busy, by whomever"] = lambda run: f"{run.machine_share:.0%} of {run.cores} cores"
-    return _table("CPU seconds a minute", runs, rows)
+    return _table(runs, rows)
 
 
 def _storage(runs: Sequence[Run]) -> Table:
@@ -182,7 +191,7 @@ def _storage(runs: Sequence[Run]) -> Table:
     rows["commits"] = server("commits")
     rows["checkpoints"] = server("checkpoints")
     rows["autovacuums"] = server("autovacuums")
-    return _table("What is stored", runs, rows)
+    return _table(runs, rows)
 
 
 def _memory(runs: Sequence[Run]) -> Table:
@@ -198,11 +207,11 @@ def _memory(runs: Sequence[Run]) -> Table:
     rows["the cluster, PSS"] = lambda run: (
         f"{sum(one.pss for role, one in run.memory.items() if role not in BESIDE) / 1e6:,.0f}"
     )
-    return _table("Memory at the end, MB: resident / its share of what is shared", runs, rows)
+    return _table(runs, rows)
 
 
 def _queues(runs: Sequence[Run]) -> Table:
-    table = Table(title="Every second", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD)
     for name in ("domains", "", "min", "median", "max", "over time"):
         table.add_column(name, justify="left" if name in ("", "over time") else "right")
     for run in runs:
@@ -220,11 +229,7 @@ def _queues(runs: Sequence[Run]) -> Table:
 
 
 def _growth(runs: Sequence[Run]) -> Table:
-    table = Table(
-        title="Growth: CPU seconds a minute, and the line through them",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-    )
+    table = Table(box=box.SIMPLE_HEAD)
     for name in ("", *(f"{run.domains:,}" for run in runs), "fixed", "µs each", "at a million"):
         table.add_column(name, justify="right" if name else "left")
     for growth in growth_of(runs):

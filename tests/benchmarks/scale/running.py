@@ -24,9 +24,6 @@ from tests.benchmarks.scale.seeding import seed
 from tests.benchmarks.scale.watching import Watch
 from tests.benchmarks.target import Target
 
-_WARM_SECONDS: Final = 15
-"""Beyond an interval, in which every domain has its first check and its state."""
-
 _DRAIN_SECONDS: Final = 30
 """Beyond an interval, after which what is due has a row or never will."""
 
@@ -40,6 +37,7 @@ class Plan:
     Attributes:
         seconds: of the span that is watched, a multiple of the tick.
         interval: of each domain, in seconds.
+        warm: seconds before the span, in which every domain has its first check and its state.
         processes: of the worker; None leaves it to the product.
         settings: of PostgreSQL, beside the product's own.
         statements: whether PostgreSQL's are counted.
@@ -47,6 +45,7 @@ class Plan:
 
     seconds: int
     interval: int
+    warm: int
     scheme: str
     processes: int | None = None
     settings: Sequence[str] = ()
@@ -109,7 +108,7 @@ def _watched(
 
     cluster.register(url(0), interval=plan.interval)
     seed(database, url, number=domains)
-    time.sleep(plan.interval + (_WARM_SECONDS if plan.interval > 10 else 2))
+    time.sleep(plan.warm)
     start = questions.next_tick(questions.now(database))
     end = start + timedelta(seconds=plan.seconds)
     _sleep_until(start, database)
