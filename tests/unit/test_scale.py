@@ -247,7 +247,9 @@ def test_the_depth_of_a_queue_is_over_its_priorities() -> None:
 
 
 def test_settings_of_postgresql_are_refused_by_their_form() -> None:
-    assert settings_of(["shared_buffers=512MB", "a.b=on"]) == ["shared_buffers=512MB", "a.b=on"]
-    for word in ("shared_buffers", "a='b'", "A=1"):
+    assert settings_of(["work_mem=8MB", "a.b=on"]) == ["work_mem=8MB", "a.b=on"]
+    for word in ("work_mem", "a='b'", "A=1"):
         with pytest.raises(ValueError, match="NAME=VALUE"):
             settings_of([word])
+    with pytest.raises(ValueError, match="the cluster itself sets"):
+        settings_of(["shared_buffers=1GB"])

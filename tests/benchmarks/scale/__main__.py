@@ -45,7 +45,7 @@ def main(
     ] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=VALUE: of PostgreSQL, to compare; may be given several times."),
+        typer.Option(help="Of PostgreSQL, to compare, such as wal_compression=on; also several."),
     ] = None,
     statements: Annotated[
         bool, typer.Option("--statements", help="Print PostgreSQL's longest statements, too.")
@@ -64,7 +64,7 @@ def main(
     try:
         settings = settings_of(setting or [])
     except ValueError as error:
-        raise typer.BadParameter(f"--setting: {error}, such as shared_buffers=512MB") from None
+        raise typer.BadParameter(f"--setting: {error}") from None
     sizes = [_size(word) for word in domains.split(",")]
     plan = Plan(
         seconds=round(minutes * 60 / _TICK) * _TICK,

@@ -35,8 +35,10 @@ _SIZES: Final[LiteralString] = f"""
     SELECT coalesce(sum(pg_table_size(relid)), 0)::bigint,
            coalesce(sum(pg_indexes_size(relid)), 0)::bigint,
            (SELECT count(*) FROM {RESULTS})
-    FROM pg_partition_tree('{RESULTS}') WHERE isleaf
+    FROM pg_class parent, pg_partition_tree(parent.oid)
+    WHERE parent.relkind = 'p' AND parent.relname ~ '^monitoring_[a-z]*result$' AND isleaf
 """
+"""Whether rows are read from the partitioned table itself or through a view of it."""
 _RELATIONS: Final[LiteralString] = """
     SELECT relname, pg_total_relation_size(oid) FROM pg_class
     WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace

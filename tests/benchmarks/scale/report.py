@@ -15,7 +15,7 @@ from tests.benchmarks.scale.processes import BESIDE, POSTGRES
 from tests.benchmarks.scale.questions import Percentiles
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
-_LINE_CHARS: Final = 30
+_LINE_CHARS: Final = 20
 _MILLION: Final = 1_000_000
 _BACKGROUND: Final = "short-lived"
 

@@ -179,9 +179,11 @@ def settings_of(words: Sequence[str]) -> list[str]:
     """Return PostgreSQL's settings as they were given.
 
     Raises:
-        ValueError: one is not of the form NAME=VALUE.
+        ValueError: one is not of the form NAME=VALUE, or would have no effect.
     """
     for word in words:
+        if word.partition("=")[0] in embedded.POSTGRES_SETTINGS:
+            raise ValueError(f"the cluster itself sets {word}: change sentinel/embedded.py")
         if not re.fullmatch(r"[a-z_.]+=[^'\n]*", word):
             raise ValueError(f"{word!r} is not of the form NAME=VALUE")
     return list(words)
