@@ -42,7 +42,7 @@ def test_the_server_runs_with_the_settings_it_is_given() -> None:
     """The tests' server is the product's, but for what they turn off for speed."""
     with psycopg.connect(os.environ["DATABASE_URL"].replace("/sentinel?", "/postgres?")) as server:
         rows = server.execute("SELECT name, current_setting(name) FROM pg_settings").fetchall()
-    found = dict(rows)
+    found: dict[str, str] = dict(rows)
     assert {name: found[name] for name in embedded.POSTGRES_SETTINGS} == embedded.POSTGRES_SETTINGS
 
 

@@ -107,8 +107,22 @@ def test_growth_tells_fixed_costs_from_those_of_a_slot() -> None:
     assert capacity(list(found.values()), cores=1) == pytest.approx(58 / 0.0005)
 
 
-def test_a_run_that_recorded_nothing_says_nothing_of_growth() -> None:
-    assert growth_of([a_run(1_000, {"Beat": 1.0}, up=0, missed=2_000)]) == []
+def test_the_target_is_counted_where_it_is_beside_the_cluster() -> None:
+    runs = [a_run(1_000, {"Beat": 2.0, "target": 4.0})]
+    found = growth_of(runs, beside=["target"])
+    assert [(growth.role, round(growth.each_us)) for growth in found] == [
+        ("Beat", 1000),
+        ("target", 2000),
+    ]
+    assert capacity(found, cores=2) == pytest.approx(40_000)
+
+
+def test_a_run_that_missed_much_says_nothing_of_growth() -> None:
+    overloaded = a_run(1_000, {"Beat": 1.0}, up=1_900, missed=100)
+    assert growth_of([overloaded]) == []
+    assert growth_of([overloaded, a_run(10, {"Beat": 1.0})]) == growth_of(
+        [a_run(10, {"Beat": 1.0})]
+    )
     assert capacity([], cores=2) == 0
 
 
@@ -148,10 +162,10 @@ def test_a_sparkline_keeps_the_peaks() -> None:
 
 def test_the_figures_are_told_to_people_and_programs_alike() -> None:
     cpu = {"worker": 4.0, "PostgreSQL backends": 1.0, "short-lived": 0.2, "target": 50.0}
-    runs = [a_run(1_000, cpu), a_run(10_000, cpu, up=19_000, missed=1_000)]
+    runs = [a_run(1_000, cpu), a_run(10_000, cpu, up=19_900, missed=100)]
     told = json.loads(json.dumps(report.as_json(runs, about=ABOUT)))
-    assert [run["recorded"] for run in told["runs"]] == [2_000, 19_000]
-    assert told["runs"][1]["by_reason"] == {"up": 19_000, "missed overload": 1_000}
+    assert [run["recorded"] for run in told["runs"]] == [2_000, 19_900]
+    assert told["runs"][1]["by_reason"] == {"up": 19_900, "missed overload": 100}
     assert told["runs"][0]["cpu_us_per_slot"]["PostgreSQL"] == 500
     assert {growth["role"] for growth in told["growth"]} == {"worker", "PostgreSQL", "short-lived"}
 
@@ -160,7 +174,14 @@ def test_the_figures_are_told_to_people_and_programs_alike() -> None:
     lines = [line.split() for line in page.getvalue().split("\n")]
     assert "missed overload" in page.getvalue()
     assert "2,500.00" in page.getvalue()
-    assert ["recorded", "2,000", "19,000"] in lines
+    assert ["recorded", "2,000", "19,900"] in lines
+    assert "one whole core carries" in page.getvalue()
+
+
+def test_no_capacity_is_told_of_runs_that_were_overloaded() -> None:
+    page = io.StringIO()
+    report.show(Console(file=page), [a_run(1_000, {"Beat": 1.0}, up=0, missed=2_000)], about=ABOUT)
+    assert "what a core carries is not told" in page.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,11 @@ def main(
             for size in sizes:
                 progress.print(f"{size:,} domains, {plan.seconds} s …", highlight=False)
                 runs.append(run(folder / "data", target, plan, domains=size))
+                progress.print(
+                    f"{size:,} domains: of {runs[-1].expected:,} slots {runs[-1].recorded:,} "
+                    f"recorded, {sum(runs[-1].per_minute.values()):,.1f} CPU seconds a minute",
+                    highlight=False,
+                )
         except Failed as failure:
             failures.append(str(failure))
     about = {

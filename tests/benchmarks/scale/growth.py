@@ -9,6 +9,9 @@ from tests.benchmarks.scale.figures import Run
 SERIAL: Final = {"worker": 1, "Redis": 1, "Beat": 1, "control": 1}
 """Roles that are one thread of one process, however many cores there are."""
 
+_WHOLE: Final = 0.99
+"""The share of its slots that a run must have recorded."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Growth:
@@ -28,16 +31,24 @@ class Growth:
         return self.fixed + slots * self.each_us / 1e6
 
 
-def growth_of(runs: Sequence[Run]) -> list[Growth]:
+def growth_of(runs: Sequence[Run], *, beside: Sequence[str] = ()) -> list[Growth]:
     """Return each role's growth, by least squares; of one run, all of it is each slot's.
 
-    A run that recorded nothing says nothing.
+    A run that missed more than a few slots says nothing: what it spent on those is not told
+    from the rest.
+
+    Args:
+        runs: of different sizes.
+        beside: roles that are not the cluster's, to be counted as well.
     """
-    runs = [run for run in runs if run.recorded]
-    roles = dict.fromkeys(role for run in runs for role in run.per_minute)
+    runs = [run for run in runs if run.recorded >= _WHOLE * run.expected > 0]
+    roles = dict.fromkeys(role for run in runs for role in (*run.per_minute, *beside))
     found = []
     for role in roles:
-        points = [(run.recorded * 60 / run.seconds, run.per_minute.get(role, 0.0)) for run in runs]
+        points = []
+        for run in runs:
+            spent = run.cpu.get(role, 0.0) * 60 / run.seconds
+            points.append((run.recorded * 60 / run.seconds, run.per_minute.get(role, spent)))
         fixed, each = line_through(points)
         found.append(Growth(role=role, fixed=fixed, each_us=each * 1e6))
     return found

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tests.benchmarks.scale.figures import DATABASE, Run, percentile
 from tests.benchmarks.scale.growth import capacity, first_full, growth_of
-from tests.benchmarks.scale.processes import BESIDE, POSTGRES
+from tests.benchmarks.scale.processes import BESIDE, POSTGRES, TARGET
 from tests.benchmarks.scale.questions import Percentiles
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
@@ -31,6 +31,9 @@ def as_json(runs: Sequence[Run], *, about: Mapping[str, Any]) -> dict[str, Any]:
             for growth in growths
         ],
         "slots_a_minute_of_one_core": round(capacity(growths, cores=1)),
+        "slots_a_minute_of_this_machine_beside_the_target": round(
+            capacity(growth_of(runs, beside=[TARGET]), cores=runs[0].cores)
+        ),
     }
 
 
@@ -50,20 +53,7 @@ def show(console: Console, runs: Sequence[Run], *, about: Mapping[str, Any]) -> 
         # Not as the table's own title: that would be broken to the table's width.
         console.print(title, style="italic", highlight=False, soft_wrap=True)
         console.print(table)
-    growths = growth_of(runs)
-    console.print(
-        f"one whole core carries {capacity(growths, cores=1):,.0f} slots a minute, "
-        "all of the cluster's processes together",
-        highlight=False,
-        soft_wrap=True,
-    )
-    if full := first_full(growths):
-        role, slots = full
-        console.print(
-            f"the first process to fill a core of its own: {role}, at {slots:,.0f} slots a minute",
-            highlight=False,
-            soft_wrap=True,
-        )
+    _print_capacity(console, runs)
     for run in runs:
         for one in run.statements:
             console.print(
@@ -76,6 +66,28 @@ def show(console: Console, runs: Sequence[Run], *, about: Mapping[str, Any]) -> 
     for name in ("machine", "versions"):
         told = ", ".join(f"{key} {value}" for key, value in about[name].items())
         console.print(f"{name}: {told}", highlight=False, soft_wrap=True)
+
+
+def _print_capacity(console: Console, runs: Sequence[Run]) -> None:
+    growths = growth_of(runs)
+    if not growths:
+        console.print("what a core carries is not told: every run missed slots", soft_wrap=True)
+        return
+    with_target = growth_of(runs, beside=[TARGET])
+    console.print(
+        f"one whole core carries {capacity(growths, cores=1):,.0f} slots a minute, all of the "
+        f"cluster's processes together; this machine's {runs[0].cores}, beside the target server, "
+        f"{capacity(with_target, cores=runs[0].cores):,.0f}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if full := first_full(growths):
+        role, slots = full
+        console.print(
+            f"the first process to fill a core of its own: {role}, at {slots:,.0f} slots a minute",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def sparkline(values: Sequence[float], *, most: int = _LINE_CHARS) -> str:
