@@ -200,6 +200,8 @@ def test_no_capacity_is_told_of_runs_that_were_overloaded() -> None:
         (["celery", "worker", "--hostname", "worker@%h"], "worker", "worker children"),
         (["celery", "worker", "--hostname", "control@%h"], "supervisor", "control"),
         (["celery", "worker", "--hostname", "control@%h"], "control", "control children"),
+        (["celery", "worker", "--hostname", "worker-local-9@%h"], "supervisor", "worker"),
+        (["celery", "worker", "--hostname", "worker-local-9@%h"], "worker", "worker children"),
         (["python", "-c", "from multiprocessing…"], "API", "API"),
         ([], "supervisor", None),
     ],

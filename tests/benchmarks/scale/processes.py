@@ -67,7 +67,8 @@ def _celery_role(command: Sequence[str], parent: str | None) -> str:
             return role
     hostname = "worker"
     if "--hostname" in command:
-        hostname = command[command.index("--hostname") + 1].partition("@")[0]
+        # Its first word: locations and numbers may follow, such as worker-local-4711@%h.
+        hostname = re.split("[-@]", command[command.index("--hostname") + 1])[0]
     return f"{hostname} children" if parent in (hostname, f"{hostname} children") else hostname
 
 
