@@ -107,7 +107,7 @@ def _watched(
         return target.url(plan.scheme, number)
 
     cluster.register(url(0), interval=plan.interval)
-    seed(database, url, number=domains)
+    seed(database, url, number=domains, interval=plan.interval)
     time.sleep(plan.warm)
     start = questions.next_tick(questions.now(database))
     end = start + timedelta(seconds=plan.seconds)
