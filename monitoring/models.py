@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from domains.models import Domain
+from monitoring import buckets  # noqa: F401 - the tables of roll-ups, which Django looks for here
 from monitoring.probes.outcome import MAX_DETAIL_CHARS, REASONS, State
 
 STATES: Final = [state.value for state in State]
