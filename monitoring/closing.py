@@ -104,25 +104,22 @@ def note_late(places: Iterable[tuple[int, datetime]]) -> None:
 
 
 def oldest_waiting() -> datetime | None:
-    """Return the first hour that is due or will be, and not rolled up; None without a ledger.
-
-    Its raw rows, and all later ones, are still needed.
-    """
+    """Return the first hour that is not rolled up, or must be again; None where none waits."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
             SELECT least(
                 (SELECT min(hour)
-                 FROM (SELECT min(instant) AS instant, max(instant) AS latest
+                 FROM (SELECT min(instant) AS oldest, max(instant) AS latest
                        FROM monitoring_tick) AS tick,
-                      generate_series(date_trunc('hour', tick.instant, 'UTC'), tick.latest,
+                      generate_series(date_trunc('hour', tick.oldest, 'UTC'), tick.latest,
                                       interval '1 hour') AS hour
                  WHERE NOT {_DONE.format(hour="hour")}),
                 (SELECT min(start) FROM monitoring_lateslots))
             """
         )
         (oldest,) = cursor.fetchone()
-    return oldest if isinstance(oldest, datetime) else None
+    return oldest.astimezone(UTC) if isinstance(oldest, datetime) else None
 
 
 def late() -> Late | None:

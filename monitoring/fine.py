@@ -6,7 +6,6 @@ take more room than naming them. Some 500 bytes hold an hour of checks a minute,
 """
 
 import struct
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from itertools import accumulate, pairwise
 from typing import Final
 
 from monitoring.sketches import NOTHING, indexes, sketch
-from monitoring.tallies import PHASES, REACHED, Tally, Unreadable
+from monitoring.tallies import PHASES, REACHED, Tally, Unreadable, squeeze, unsqueeze
 
 FIVE_MINUTES: Final = 300
 PER_HOUR: Final = 3600 // FIVE_MINUTES
@@ -95,8 +94,7 @@ def pack_hour(checks: Checks, *, first: int) -> tuple[Tally, bytes]:
         ]
         tally.sums[place] = sum(sums)
         parts += (_pack_indexes(found, counts), *_planes(_SUMS.pack(*sums)))
-    body = zlib.compress(b"".join(parts), level=1, wbits=-15)
-    return tally, bytes((_VERSION, mask)) + body
+    return tally, squeeze(b"".join((bytes((_VERSION, mask)), *parts)))
 
 
 def unpack_hour(packed: bytes) -> Iterator[tuple[int, Tally]]:
@@ -105,12 +103,13 @@ def unpack_hour(packed: bytes) -> Iterator[tuple[int, Tally]]:
     Raises:
         Unreadable: the bytes are not of this version.
     """
-    if packed[:1] != bytes((_VERSION,)):
-        raise Unreadable(f"5-minute roll-ups begin with {packed[:1]!r}")
-    mask, body = packed[1], zlib.decompress(packed[2:], wbits=-15)
-    sizes = _COUNTS.unpack_from(body)
+    body = unsqueeze(packed)
+    if body[:1] != bytes((_VERSION,)):
+        raise Unreadable(f"5-minute roll-ups begin with {body[:1]!r}")
+    mask = body[1]
+    sizes = _COUNTS.unpack_from(body, 2)
     checks = sum(sizes)
-    at = _COUNTS.size
+    at = 2 + _COUNTS.size
     codes = body[at : at + checks]
     at += checks
     columns: dict[int, tuple[Sequence[int], Sequence[int]]] = {}

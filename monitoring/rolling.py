@@ -24,6 +24,9 @@ from monitoring.tallies import Tally
 FINE_KEPT: Final = timedelta(days=90)
 HOURS_KEPT: Final = timedelta(days=731)
 
+RAW_PATIENCE: Final = timedelta(days=7)
+"""How long raw rows that are not rolled up outlive their retention."""
+
 PIECE_DOMAINS: Final = 500
 PIECE_CHECKS: Final = 40_000
 """A piece ends with the domain that brings it to either: some 0.2 s."""
@@ -68,13 +71,24 @@ def roll_up(*, now: datetime, seconds: float = 0.5) -> bool:
     return False
 
 
+def raw_needed(*, now: datetime, keep: timedelta) -> timedelta:
+    """Return how long raw rows are to be kept: ``keep``, or until they are rolled up.
+
+    Not for ever: after RAW_PATIENCE more, a disk that fills is worse than a gap in a chart.
+    """
+    oldest = closing.oldest_waiting()
+    if oldest is None:
+        return keep
+    return max(keep, min(now - oldest.replace(hour=0), keep + RAW_PATIENCE))
+
+
 def retain(*, now: datetime, raw_kept: timedelta) -> None:
     """Drop the 5-minute and hourly buckets that are older than they are kept.
 
     Raises:
         OperationalError: a long read holds a partition; the next call tries again.
     """
-    closing.forget_before(now - raw_kept - DAY)
+    closing.forget_before(now - raw_kept - RAW_PATIENCE)
     bucket_partitions.drop(FINE, before=now - FINE_KEPT)
     bucket_partitions.drop(HOURS, before=now - HOURS_KEPT)
 

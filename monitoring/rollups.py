@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import ceil
-from types import MappingProxyType
 from typing import Final
 
 from django.db import connection
@@ -64,8 +63,8 @@ class Span:
     p95_us: int | None
     p99_us: int | None
     max_us: int | None = None
-    reasons: Mapping[tuple[str, str], int] = field(default=MappingProxyType({}))
-    phases: Mapping[str, Latency] = field(default=MappingProxyType({}))
+    reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    phases: Mapping[str, Latency] = field(default_factory=dict)
 
     @property
     def expected(self) -> int:

@@ -7,9 +7,11 @@ microseconds from 0 to 2**31 - 1; up to 49 every value has a bucket of its own. 
 come of integer division, not of a logarithm: there is no rounding to disagree about.
 """
 
+from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from itertools import accumulate, repeat
 from typing import Final
 
@@ -45,8 +47,26 @@ INDEXES: Final = len(_BOUNDS)
 """Indexes are below this; they fit two bytes."""
 
 
-def indexes(values: Iterable[int]) -> list[int]:
-    """Return the index of each value of at most LARGEST; what is below 0 has NOTHING."""
+_LISTED: Final = 2**20
+"""Latencies below this, a second, have their index in a list: a tenth of a search's time."""
+
+
+@cache
+def _list() -> "array[int]":
+    """Return the index of each value up to _LISTED; the last is that of -1, as Python counts."""
+    listed = array("H")
+    for index, high in enumerate(_BOUNDS[1:], 1):
+        listed.extend(repeat(index, min(high + 1, _LISTED) - len(listed)))
+        if high >= _LISTED:
+            break
+    listed.append(NOTHING)
+    return listed
+
+
+def indexes(values: Sequence[int]) -> list[int]:
+    """Return the index of each value from 0 to LARGEST; of -1 it is NOTHING."""
+    if max(values, default=0) < _LISTED:
+        return list(map(_list().__getitem__, values))
     return list(map(bisect_left, repeat(_BOUNDS), values))
 
 

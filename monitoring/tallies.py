@@ -1,9 +1,10 @@
 """What became of many checks, in one value that merges; and the bytes it is stored as.
 
-A ``Tally`` packs to variable-length integers, some 200 bytes for an hour of checks a minute.
+A ``Tally`` packs to some 150 bytes for an hour of checks a minute.
 It does not know when, where or of whom it is.
 """
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
@@ -116,7 +117,7 @@ class Tally:
             numbers.append(present[0])
             numbers += [after - before for before, after in pairwise(present)]
             numbers += [counts[index] for index in present]
-        return _varints(numbers)
+        return squeeze(_varints(numbers))
 
     @classmethod
     def unpack(cls, packed: bytes) -> "Tally":
@@ -125,9 +126,9 @@ class Tally:
         Raises:
             Unreadable: they are not of this version.
         """
-        numbers = _numbers(packed)
+        numbers = _numbers(unsqueeze(packed))
         if numbers[:1] != [_VERSION]:
-            raise Unreadable(f"a roll-up begins with {packed[:1]!r}")
+            raise Unreadable(f"a roll-up begins with {numbers[:1]}")
         tally = cls()
         at = 2 + 2 * numbers[1]
         tally.outcomes = dict(zip(numbers[2:at:2], numbers[3:at:2], strict=True))
@@ -141,6 +142,24 @@ class Tally:
                 tally.sketches[place] = dict(zip(present, numbers[middle:end], strict=True))
                 at = end
         return tally
+
+
+def squeeze(body: bytes) -> bytes:
+    """Return bytes deflated, in a form that is cheap for less than a page."""
+    deflate = zlib.compressobj(1, zlib.DEFLATED, -10, 4)
+    return deflate.compress(body) + deflate.flush()
+
+
+def unsqueeze(packed: bytes) -> bytes:
+    """Return what was squeezed.
+
+    Raises:
+        Unreadable: it was not.
+    """
+    try:
+        return zlib.decompress(packed, -10)
+    except zlib.error as error:
+        raise Unreadable(str(error)) from error
 
 
 def _varints(numbers: Iterable[int]) -> bytes:

@@ -138,6 +138,7 @@ CELERY_TASK_QUEUES = (queue("control"), queue(probe_queue(SENTINEL_LOCATION)))
 CELERY_TASK_ROUTES = {
     "monitoring.sweep": {"queue": "control"},
     "monitoring.retain": {"queue": "control"},
+    "monitoring.roll_up": {"queue": "control"},
     "monitoring.check": {"queue": probe_queue(SENTINEL_LOCATION)},
 }
 CELERY_TASK_DEFAULT_PRIORITY = 9
