@@ -318,7 +318,7 @@ def test_raw_rows_are_read_by_their_key_in_their_partition(
             "WHERE number <> domain_id"
         )
         cursor.execute("ANALYZE monitoring_result")
-        values = {"domains": [domain.pk], "start": MIDNIGHT, "end": MIDNIGHT + HOUR}
+        values: dict[str, Any] = {"domains": [domain.pk], "start": MIDNIGHT, "end": MIDNIGHT + HOUR}
         cursor.execute(f"EXPLAIN {samples._READ}", values)
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "Seq Scan" not in plan
