@@ -87,12 +87,9 @@ def pack_hour(checks: Checks, *, first: int) -> tuple[Tally, bytes]:
             continue
         mask |= 1 << place
         tally.sketches[place] = counts
-        whole = NOTHING not in found
-        sums = [
-            sum(column[begin:end] if whole else [v for v in column[begin:end] if v > 0])
-            for begin, end in cuts
-        ]
-        tally.sums[place] = sum(sums)
+        upto = _sums_upto(column)
+        sums = [upto[end] - upto[begin] for begin, end in cuts]
+        tally.sums[place] = upto[-1]
         parts += (_pack_indexes(found, counts), *_planes(_SUMS.pack(*sums)))
     return tally, squeeze(b"".join((bytes((_VERSION, mask)), *parts)))
 
@@ -131,16 +128,22 @@ def unpack_hour(packed: bytes) -> Iterator[tuple[int, Tally]]:
 
 def five_minutes(checks: Checks) -> Iterator[tuple[int, Tally]]:
     """Yield checks by their 5 minutes: the number of these since 1970, and the tally."""
-    columns = [(column, indexes(column)) for column in checks.observed().phases]
+    columns = [(_sums_upto(column), indexes(column)) for column in checks.observed().phases]
     begin = 0
     for number, count in sorted(Counter(checks.numbers).items()):
         end = begin + count
         tally = Tally(outcomes=dict(Counter(checks.codes[begin:end])))
-        for place, (column, found) in enumerate(columns):
-            tally.sums[place] = sum(v for v in column[begin:end] if v > 0)
+        for place, (upto, found) in enumerate(columns):
+            tally.sums[place] = upto[end] - upto[begin]
             tally.sketches[place] = sketch(found[begin:end])
         yield number, tally
         begin = end
+
+
+def _sums_upto(column: Sequence[int]) -> list[int]:
+    """Return the sums of a column up to each place, the gaps left out, from 0 on."""
+    values = [max(value, 0) for value in column] if -1 in column else column
+    return list(accumulate(values, initial=0))
 
 
 def _pack_indexes(found: Sequence[int], counts: Mapping[int, int]) -> bytes:

@@ -5,9 +5,10 @@ It does not know when, where or of whom it is.
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain
+from operator import sub
 from typing import Final
 
 from monitoring.probes.outcome import Reason, State
@@ -105,19 +106,19 @@ class Tally:
 
     def pack(self) -> bytes:
         """Return the bytes to store."""
-        numbers = [_VERSION, len(self.outcomes)]
-        for code, count in sorted(self.outcomes.items()):
-            numbers += (code, count)
+        outcomes = sorted(self.outcomes.items())
+        parts = [_varints([_VERSION, len(outcomes), *chain.from_iterable(outcomes)])]
         for total, counts in zip(self.sums, self.sketches, strict=True):
-            numbers.append(len(counts))
             if not counts:
+                parts.append(b"\0")
                 continue
             present = sorted(counts)
-            numbers.append(total)
-            numbers.append(present[0])
-            numbers += [after - before for before, after in pairwise(present)]
-            numbers += [counts[index] for index in present]
-        return squeeze(_varints(numbers))
+            parts += (
+                _varints([len(counts), total, present[0]]),
+                _varints(list(map(sub, present[1:], present))),
+                _varints(list(map(counts.__getitem__, present))),
+            )
+        return squeeze(b"".join(parts))
 
     @classmethod
     def unpack(cls, packed: bytes) -> "Tally":
@@ -162,8 +163,10 @@ def unsqueeze(packed: bytes) -> bytes:
         raise Unreadable(str(error)) from error
 
 
-def _varints(numbers: Iterable[int]) -> bytes:
+def _varints(numbers: Sequence[int]) -> bytes:
     """Return integers in groups of seven bits, lowest first, as LEB128 does."""
+    if max(numbers, default=0) < 128:
+        return bytes(numbers)
     packed = bytearray()
     for number in numbers:
         while number > 127:
