@@ -30,14 +30,16 @@ _DONE: Final = """
                  OR level = 'day' AND start = date_trunc('day', {hour}, 'UTC')))
 """
 _BEGIN_HOUR: Final = f"""
-    WITH closed AS (
+    WITH waiting AS MATERIALIZED (
         SELECT hour FROM (SELECT min(instant) AS instant FROM monitoring_tick) AS first,
              generate_series(date_trunc('hour', first.instant, 'UTC'),
                              %(latest)s::timestamptz, interval '1 hour') AS hour
         WHERE NOT EXISTS (SELECT FROM monitoring_rolled WHERE level = 'hour' AND start = hour)
           AND NOT EXISTS (SELECT FROM monitoring_rolled
                           WHERE level = 'day' AND start = date_trunc('day', hour, 'UTC'))
-          AND EXISTS (SELECT FROM monitoring_tick WHERE instant >= hour + interval '1 hour')
+    ), closed AS (
+        SELECT hour FROM waiting
+        WHERE EXISTS (SELECT FROM monitoring_tick WHERE instant >= hour + interval '1 hour')
           AND NOT EXISTS (SELECT FROM monitoring_tick WHERE expected IS NULL
                           AND instant >= hour AND instant < hour + interval '1 hour')
         ORDER BY hour LIMIT 1

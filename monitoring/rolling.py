@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db import connection, transaction
+import structlog
+from django.db import OperationalError, connection, transaction
 
 from monitoring import bucket_partitions, closing, samples
 from monitoring.bucket_partitions import DAYS, FINE, HOURS
@@ -20,6 +21,8 @@ from monitoring.closing import DAY, HOUR
 from monitoring.fine import FIVE_MINUTES, pack_hour
 from monitoring.probes.outcome import State
 from monitoring.tallies import Tally
+
+log = structlog.get_logger(__name__)
 
 FINE_KEPT: Final = timedelta(days=90)
 HOURS_KEPT: Final = timedelta(days=731)
@@ -83,14 +86,14 @@ def raw_needed(*, now: datetime, keep: timedelta) -> timedelta:
 
 
 def retain(*, now: datetime, raw_kept: timedelta) -> None:
-    """Drop the 5-minute and hourly buckets that are older than they are kept.
-
-    Raises:
-        OperationalError: a long read holds a partition; the next call tries again.
-    """
+    """Drop the 5-minute and hourly buckets that are older than they are kept."""
     closing.forget_before(now - raw_kept - RAW_PATIENCE)
-    bucket_partitions.drop(FINE, before=now - FINE_KEPT)
-    bucket_partitions.drop(HOURS, before=now - HOURS_KEPT)
+    for table, kept in ((FINE, FINE_KEPT), (HOURS, HOURS_KEPT)):
+        try:
+            bucket_partitions.drop(table, before=now - kept)
+        except OperationalError as error:
+            # A long read holds it: others must not queue behind us, so try again later.
+            log.warning("partition is in use", table=table, error=str(error))
 
 
 def _piece(now: datetime) -> bool:
@@ -100,6 +103,8 @@ def _piece(now: datetime) -> bool:
             return False  # somebody else is at it
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL jit = off")  # a compiler has no time to pay off
+            # Making a partition waits for who reads the table, and new readers wait for us.
+            cursor.execute("SET LOCAL lock_timeout = '2s'")
         return _late() or _continue(now)
 
 

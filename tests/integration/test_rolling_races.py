@@ -12,8 +12,9 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domains.clock import database_now
 from domains.services import create_domain
-from monitoring import bucket_partitions, partitions, rolling
+from monitoring import bucket_partitions, partitions, rolling, tasks
 from monitoring.buckets import DayBucket, HourBucket, LateSlots, Rolled
 from monitoring.models import Batch, Location, Result, Tick
 from tests.conftest import NOW
@@ -77,7 +78,7 @@ def clear() -> None:
 
 
 @settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -197,3 +198,27 @@ def test_several_that_roll_up_at_once_make_each_bucket_once() -> None:
         thread.join()
     assert errors == []
     assert sum(HourBucket.objects.values_list("up", flat=True)) == 180
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_door_rolls_up_what_is_due() -> None:
+    start = database_now().replace(minute=0, second=0, microsecond=0) - 2 * HOUR
+    partitions.ensure([start])
+    try:
+        domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=start)
+        Result.objects.create(
+            domain=domain,
+            location=Location.objects.create(name="local"),
+            slot=start,
+            started_at=start,
+            kind="scheduled",
+            state="up",
+            total_us=7,
+        )
+        for hours in range(3):
+            Tick.objects.create(instant=start + hours * HOUR, swept_at=start, expected=0)
+        while Rolled.objects.filter(level="hour", next_domain_id=None).count() == 0:
+            tasks.roll_up()
+        assert HourBucket.objects.get().start == start
+    finally:
+        partitions.drop(start.date())
