@@ -9,9 +9,9 @@ from django.db import connection
 
 from monitoring.fine import FIVE_MINUTES, Checks
 from monitoring.models import Kind
-from monitoring.partitions import TABLE
 from monitoring.tallies import OUTCOMES, PHASES
 
+_RAW: Final = "monitoring_result"
 _NAMES: Final = [f"{state}:{reason or ''}" for state, reason in OUTCOMES]
 _CODE: Final = f"""
     CASE WHEN state = 'up' THEN 0
@@ -21,23 +21,25 @@ _CODE: Final = f"""
 """The code of how a check ended, its place in OUTCOMES."""
 
 _READ: Final = f"""
-    SELECT wanted.domain_id, checks.*
+    SELECT wanted.domain_id, location.id, checks.*
     FROM unnest(%(domains)s::bigint[]) AS wanted(domain_id)
+    CROSS JOIN monitoring_location AS location
     CROSS JOIN LATERAL (
-        SELECT location_id, array_agg(number), array_agg(code),
+        SELECT array_agg(number) AS numbers, array_agg(code),
                {", ".join(f"array_agg({phase})" for phase in PHASES)}
-        FROM (SELECT location_id, floor(date_part('epoch', slot) / {FIVE_MINUTES})::int AS number,
+        FROM (SELECT floor(date_part('epoch', slot) / {FIVE_MINUTES})::int AS number,
                      ({_CODE})::smallint AS code,
                      {", ".join(f"coalesce({phase}_us, -1) AS {phase}" for phase in PHASES)}
-              FROM {TABLE}
-              WHERE domain_id = wanted.domain_id AND slot >= %(start)s AND slot < %(end)s
+              FROM {_RAW}
+              WHERE domain_id = wanted.domain_id AND location_id = location.id
+                AND slot >= %(start)s AND slot < %(end)s
                 AND kind = '{Kind.SCHEDULED.value}') AS raw
-        GROUP BY location_id
     ) AS checks
+    WHERE numbers IS NOT NULL
 """
 """A row a domain and location: its scheduled checks as arrays in one order, whichever.
 
-Domain by domain down the primary key, which is cheap however long the day's partition is.
+Place by place down the primary key, which is cheap however long the day's partition is.
 """
 
 

@@ -14,7 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from domains.services import delete_domain
 from monitoring import closing, partitions, rolling, rollups, samples
 from monitoring.buckets import DayBucket, FineBucket, HourBucket, LateSlots, Rolled
-from monitoring.models import Batch, Location, Result, Tick
+from monitoring.ledger import Row
+from monitoring.models import Batch, Kind, Location, Result, Tick
+from monitoring.probes.outcome import Outcome, Phases, Reason, State
+from monitoring.recording import record
 from monitoring.tallies import PHASES
 from tests.conftest import NOW, MakeDomain
 
@@ -44,33 +47,29 @@ def store(
     location: Location,
     slots: Sequence[datetime],
     *,
-    state: str = "up",
-    reason: str | None = None,
+    state: State = State.UP,
+    reason: Reason | None = None,
+    kind: Kind = Kind.SCHEDULED,
     us: Sequence[int | None] | None = None,
 ) -> None:
-    """Insert a result a slot; its phases and total are ``us``, or by chance."""
+    """Record a result a slot; its phases and total are ``us``, or by chance."""
     chance = random.Random(domain_id)
-    partitions.ensure(slots)
-    Result.objects.bulk_create(
-        Result(
-            domain_id=domain_id,
-            location=location,
-            slot=slot,
-            kind="scheduled",
-            started_at=None if state == "missed" else slot,
-            state=state,
-            reason=reason,
-            **{
-                f"{phase}_us": value
-                for phase, value in zip(
-                    PHASES,
-                    us or [int(chance.lognormvariate(9, 1)) for _ in PHASES],
-                    strict=True,
-                )
-            },
+    rows = []
+    for slot in slots:
+        *phases, total = us or [int(chance.lognormvariate(9, 1)) for _ in PHASES]
+        outcome = Outcome(state=state, reason=reason, phases=Phases(*phases), total_us=total or 0)
+        rows.append(
+            Row(
+                domain_id=domain_id,
+                location_id=location.pk,
+                slot=slot,
+                kind=kind,
+                started_at=None if state is State.MISSED else slot,
+                outcome=outcome,
+            )
         )
-        for slot in slots
-    )
+    for first in range(0, len(rows), 2000):
+        record(rows[first : first + 2000])
 
 
 def slots(start: datetime, end: datetime, step: timedelta = MINUTE) -> list[datetime]:
@@ -128,10 +127,14 @@ def test_an_hour_is_rolled_up_once_it_is_closed(
     quiet, noisy, deaf = make_domain(), make_domain(), make_domain()
     store(quiet.pk, location, slots(start, start + HOUR))
     store(
-        noisy.pk, location, slots(start, start + 30 * MINUTE), us=[None, 0, None, 5, 70_000_000, 9]
+        noisy.pk, location, slots(start, start + 30 * MINUTE), us=[None, 0, None, 5, 60_000_000, 9]
     )
-    store(noisy.pk, location, slots(start + 30 * MINUTE, NOW), state="down", reason="timeout")
-    store(deaf.pk, location, slots(start, NOW), state="missed", reason="late", us=[None] * 6)
+    store(
+        noisy.pk, location, slots(start + 30 * MINUTE, NOW), state=State.DOWN, reason=Reason.TIMEOUT
+    )
+    store(
+        deaf.pk, location, slots(start, NOW), state=State.MISSED, reason=Reason.LATE, us=[None] * 6
+    )
     store(deaf.pk, Location.objects.create(name="paris"), slots(start, NOW))
     tick(start, NOW)
     roll(start + HOUR + closing.PATIENCE - timedelta(microseconds=1))
@@ -220,7 +223,7 @@ def test_rows_of_a_batch_that_was_not_finished_are_added_later(
     tick(MIDNIGHT, MIDNIGHT + DAY)
     roll(MIDNIGHT + DAY + HOUR)
     assert DayBucket.objects.get(domain=domain).up == 24 * 60 - 1
-    store(domain.pk, location, [late], state="down", reason="closed")
+    store(domain.pk, location, [late], state=State.DOWN, reason=Reason.CLOSED)
     roll(MIDNIGHT + DAY + HOUR)
     assert DayBucket.objects.get(domain=domain).down == 0
     batch.finished_at = NOW
@@ -309,19 +312,14 @@ def test_raw_rows_are_read_by_their_key_in_their_partition(
 ) -> None:
     domain = make_domain()
     partitions.ensure([MIDNIGHT - DAY, MIDNIGHT, MIDNIGHT + DAY])
-    store(domain.pk, location, [MIDNIGHT])
+    for domain_id in range(domain.pk, domain.pk + 200):
+        store(domain_id, location, slots(MIDNIGHT, MIDNIGHT + DAY, 2 * HOUR), us=[None] * 5 + [9])
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO monitoring_result (domain_id, location_id, slot, kind, state, reason, "
-            "detail) SELECT number, location_id, slot + number % 1440 * interval '1 minute', kind, "
-            "'missed', 'late', '' FROM monitoring_result, generate_series(1, 20000) AS number "
-            "WHERE number <> domain_id"
-        )
-        cursor.execute("ANALYZE monitoring_result")
+        cursor.execute("ANALYZE")
         values: dict[str, Any] = {"domains": [domain.pk], "start": MIDNIGHT, "end": MIDNIGHT + HOUR}
         cursor.execute(f"EXPLAIN {samples._READ}", values)
         plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert "Seq Scan" not in plan
+    assert not [line for line in plan.splitlines() if "Seq Scan" in line and "result" in line]
     assert f"{MIDNIGHT:%Y%m%d}_pkey" in plan
     assert f"{MIDNIGHT - DAY:%Y%m%d}" not in plan
     assert f"{MIDNIGHT + DAY:%Y%m%d}" not in plan
@@ -329,8 +327,9 @@ def test_raw_rows_are_read_by_their_key_in_their_partition(
 
 def test_manual_checks_are_not_counted(make_domain: MakeDomain, location: Location) -> None:
     domain = make_domain()
-    store(domain.pk, location, slots(MIDNIGHT, MIDNIGHT + HOUR))
-    Result.objects.filter(slot__gt=MIDNIGHT).update(kind="manual")
+    store(domain.pk, location, [MIDNIGHT])
+    manual = slots(MIDNIGHT + MINUTE, MIDNIGHT + HOUR)
+    store(domain.pk, location, manual, kind=Kind.MANUAL)
     tick(MIDNIGHT, MIDNIGHT + HOUR)
     roll(MIDNIGHT + 2 * HOUR)
     assert HourBucket.objects.get().up == 1

@@ -2,11 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-import psycopg
 import pytest
 from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 
 from domains.clock import database_now
 from domains.services import create_domain
-from monitoring import bucket_partitions, partitions, rolling, tasks
+from monitoring import bucket_partitions, ledger, partitions, rolling, tasks
 from monitoring.buckets import DayBucket, HourBucket, LateSlots, Rolled
-from monitoring.models import Batch, Location, Result, Tick
+from monitoring.ledger import Row
+from monitoring.models import Batch, Kind, Location, Result, Tick
+from monitoring.probes.outcome import Outcome, State
+from monitoring.recording import record
 from tests.conftest import NOW
 
 HOUR = timedelta(hours=1)
@@ -27,49 +30,67 @@ BEGIN = MIDNIGHT + 22 * HOUR
 BATCHES = 3
 
 
-class Writer:
-    """A worker with one batch: inserts its rows, commits them, and later finishes the batch."""
+def row(domain_id: int, location: Location, slot: datetime) -> Row:
+    return Row(
+        domain_id=domain_id,
+        location_id=location.pk,
+        slot=slot,
+        kind=Kind.SCHEDULED,
+        started_at=slot,
+        outcome=Outcome(state=State.UP, total_us=7),
+    )
 
-    def __init__(self, plain: "psycopg.Connection[Any]", location: Location, domain: int) -> None:
-        self._plain = plain
-        slot = BEGIN + timedelta(minutes=domain % 60)
-        self._row = (domain, location.pk, slot, slot)
+
+class Writer:
+    """A worker with one batch: inserts its rows, commits them, and later finishes the batch.
+
+    In a thread of its own, which has a connection of its own.
+    """
+
+    def __init__(self, thread: ThreadPoolExecutor, location: Location, domain_id: int) -> None:
+        slot = BEGIN + timedelta(minutes=domain_id % 60)
+        self._thread = thread
+        self._row = row(domain_id, location, slot)
         self._batch = Batch.objects.create(
             kind="scheduled",
             location=location,
             slot=slot,
             expires_at=slot + DAY,
-            domain_ids=[domain],
+            domain_ids=[domain_id],
         ).pk
-        self._steps = [self._insert, plain.commit, self._finish, plain.commit]
+        self._steps = [self._insert, self._commit, self._finish, self._commit]
 
     def step(self) -> bool:
         """Do what comes next; return whether there was anything."""
         if self._steps:
-            self._steps.pop(0)()
+            self._thread.submit(self._steps.pop(0)).result()
             return True
         return False
 
     def _insert(self) -> None:
-        self._plain.execute(
-            "INSERT INTO monitoring_result (domain_id, location_id, slot, kind, started_at, state,"
-            " detail, total_us) VALUES (%s, %s, %s, 'scheduled', %s, 'up', '', 7)",
-            self._row,
-        )
+        transaction.set_autocommit(False)
+        assert ledger.insert([self._row])
 
     def _finish(self) -> None:
-        self._plain.execute(
-            "UPDATE monitoring_batch SET finished_at = now() WHERE id = %s", [self._batch]
-        )
+        transaction.set_autocommit(False)
+        Batch.objects.filter(pk=self._batch).update(finished_at=NOW)
+
+    def _commit(self) -> None:
+        transaction.commit()
+        transaction.set_autocommit(True)
 
 
 @pytest.fixture
-def others(transactional_db: None) -> Iterator[list["psycopg.Connection[Any]"]]:
-    parameters = connection.get_connection_params()
-    names = ("dbname", "host", "user", "password", "port")
-    info = {name: parameters[name] for name in names if parameters.get(name)}
+def others(transactional_db: None) -> Iterator[list[ThreadPoolExecutor]]:
     with ExitStack() as stack:
-        yield [stack.enter_context(psycopg.connect(**info)) for _ in range(BATCHES)]
+        threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(BATCHES)]
+        yield threads
+        for thread in threads:
+            thread.submit(_hang_up).result()
+
+
+def _hang_up() -> None:
+    connection.close()
 
 
 def clear() -> None:
@@ -89,12 +110,12 @@ def clear() -> None:
     st.sampled_from([HOUR, 2 * HOUR]),
 )
 def test_a_row_counts_once_whenever_it_commits(
-    others: list["psycopg.Connection[Any]"], plan: list[int | None], age: timedelta
+    others: list[ThreadPoolExecutor], plan: list[int | None], age: timedelta
 ) -> None:
     """Between any two statements of a roll-up, any of three workers goes a step further.
 
     Args:
-        others: the workers' connections.
+        others: the workers' threads.
         plan: what happens next: None is nothing, a number a step of that worker.
         age: how old the hour is when it is rolled up: the day may be over too.
     """
@@ -164,17 +185,11 @@ def test_several_that_roll_up_at_once_make_each_bucket_once() -> None:
     partitions.ensure([MIDNIGHT])
     for _ in range(6):
         domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=MIDNIGHT)
-        Result.objects.bulk_create(
-            Result(
-                domain=domain,
-                location=location,
-                slot=MIDNIGHT + number * timedelta(minutes=10),
-                started_at=NOW,
-                kind="scheduled",
-                state="up",
-                total_us=number,
-            )
-            for number in range(30)
+        record(
+            [
+                row(domain.pk, location, MIDNIGHT + number * timedelta(minutes=10))
+                for number in range(30)
+            ]
         )
     Tick.objects.create(instant=MIDNIGHT, swept_at=NOW, expected=0)
     Tick.objects.create(instant=NOW, swept_at=NOW, expected=0)
@@ -203,22 +218,10 @@ def test_several_that_roll_up_at_once_make_each_bucket_once() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_door_rolls_up_what_is_due() -> None:
     start = database_now().replace(minute=0, second=0, microsecond=0) - 2 * HOUR
-    partitions.ensure([start])
-    try:
-        domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=start)
-        Result.objects.create(
-            domain=domain,
-            location=Location.objects.create(name="local"),
-            slot=start,
-            started_at=start,
-            kind="scheduled",
-            state="up",
-            total_us=7,
-        )
-        for hours in range(3):
-            Tick.objects.create(instant=start + hours * HOUR, swept_at=start, expected=0)
-        while Rolled.objects.filter(level="hour", next_domain_id=None).count() == 0:
-            tasks.roll_up()
-        assert HourBucket.objects.get().start == start
-    finally:
-        partitions.drop(start.date())
+    domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=start)
+    record([row(domain.pk, Location.objects.create(name="local"), start)])
+    for hours in range(3):
+        Tick.objects.create(instant=start + hours * HOUR, swept_at=start, expected=0)
+    while Rolled.objects.filter(level="hour", next_domain_id=None).count() == 0:
+        tasks.roll_up()
+    assert HourBucket.objects.get().start == start
