@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Final
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import F
 from django.db.models.functions import Mod, Now
 from django.db.models.lookups import Exact
 
@@ -17,6 +18,8 @@ INTERVAL_STEP: Final = 5
 MIN_TIMEOUT: Final = 1
 MAX_TIMEOUT: Final = 60
 MIN_DEGRADED_AFTER: Final = 0.001
+PHASE_FACTOR: Final = 2_654_435_761
+"""Knuth's multiplicative hash: spreads ids that follow each other over the interval."""
 IP_VERSIONS: Final = ("both", "ipv4", "ipv6")
 
 
@@ -29,7 +32,9 @@ class Domain(models.Model):
     """A watched web service: name, URL and how to check it.
 
     ``interval`` and ``timeout`` are seconds. ``scheduled_since`` is the instant from which
-    the present schedule holds: slots before it are not due.
+    the present schedule holds: slots before it are not due. ``phase`` is the offset of the
+    regular slots within the interval, in seconds: stored, so that a tick finds by an index
+    what is due at it (``monitoring.schedule`` says the same in Python).
 
     What is named ``sealed_…`` is encrypted (``domains.secrets``): ``sealed_headers`` a list
     of [name, sealed value], ``sealed_credential`` the password or token of ``auth_type``.
@@ -59,14 +64,29 @@ class Domain(models.Model):
     tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
     enabled = models.BooleanField(default=True)
     scheduled_since = models.DateTimeField()
+    phase = models.GeneratedField(
+        expression=(F("id") * PHASE_FACTOR % 2**32).bitrightshift(8)
+        % (F("interval") / INTERVAL_STEP)
+        * INTERVAL_STEP,
+        output_field=models.IntegerField(),
+        db_persist=True,
+    )
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
 
     objects: ClassVar[models.Manager["Domain"]] = models.Manager()
 
     class Meta:
-        """The database says what is true."""
+        """The database says what is true; the indexes find what is due at a tick."""
 
+        indexes: ClassVar[list[Any]] = [
+            models.Index(
+                name="domain_due", fields=["interval", "phase"], condition=models.Q(enabled=True)
+            ),
+            models.Index(
+                name="domain_new", fields=["scheduled_since"], condition=models.Q(enabled=True)
+            ),
+        ]
         constraints: ClassVar[list[Any]] = [
             models.CheckConstraint(name="domain_name_not_empty", condition=~models.Q(name="")),
             models.CheckConstraint(
@@ -181,3 +201,17 @@ class PastSchedule(models.Model):
 
     def __str__(self) -> str:
         return f"{self.domain_id}: every {self.interval} s from {self.since} to {self.until}"
+
+
+class Horizon(models.Model):
+    """Up to which instant schedules have been taken: one row, which each sweep moves on.
+
+    A change begins after it, never at a slot that a sweep has counted already.
+    """
+
+    instant = models.DateTimeField()
+
+    objects: ClassVar[models.Manager["Horizon"]] = models.Manager()
+
+    def __str__(self) -> str:
+        return f"schedules are taken up to {self.instant}"

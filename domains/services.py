@@ -1,18 +1,23 @@
 """What people do to domains. The only writer of the table."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import connection, transaction
 
-from domains.models import Domain, PastSchedule
+from domains.models import Domain, Horizon, PastSchedule
 from domains.paging import decode_cursor, encode_cursor
 from domains.rules import refuse_contradictions, refuse_moved_secrets, secrets_of
 from domains.sealing import columns_of
 
 SCHEDULE_FIELDS: Final = frozenset({"interval", "enabled", "locations"})
 """A change of these begins a new schedule; slots before it are not due under it."""
+
+_SCHEDULES: Final = (7, 0)
+"""The advisory lock between those who change schedules (shared) and who takes them (alone)."""
+
+_NOTHING_TAKEN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DomainNotFound(LookupError):  # noqa: N818 - a 404, not a fault
@@ -23,7 +28,7 @@ class DomainNotFound(LookupError):  # noqa: N818 - a 404, not a fault
 
 
 def create_domain(fields: Mapping[str, Any], *, now: datetime) -> Domain:
-    """Register a domain, due from ``now`` on; ``fields`` are valid each by itself.
+    """Register a domain, due from the next tick on; ``fields`` are valid each by itself.
 
     Raises:
         FieldsRefused: they do not go together.
@@ -31,7 +36,9 @@ def create_domain(fields: Mapping[str, Any], *, now: datetime) -> Domain:
     columns = columns_of(fields, None)
     domain = Domain(**columns, scheduled_since=now, created_at=now, updated_at=now)
     refuse_contradictions(domain, sent=fields.keys())
-    domain.save(force_insert=True)
+    with transaction.atomic():
+        domain.scheduled_since = _begin(now)
+        domain.save(force_insert=True)
     return domain
 
 
@@ -63,8 +70,7 @@ def change_domain(domain_id: int, fields: Mapping[str, Any], *, now: datetime) -
         if not changed:
             return domain
         if changed & SCHEDULE_FIELDS:
-            _end_schedule(domain, now=now)
-            domain.scheduled_since = now
+            domain.scheduled_since = _end_schedule(domain, now=now)
         url, secrets = domain.url, secrets_of(domain)
         for name in changed:
             setattr(domain, name, columns[name])
@@ -76,7 +82,7 @@ def change_domain(domain_id: int, fields: Mapping[str, Any], *, now: datetime) -
 
 
 def delete_domain(domain_id: int, *, now: datetime) -> None:
-    """Delete a domain and its present state; what was due before ``now`` stays due.
+    """Delete a domain and its present state; what was due before stays due.
 
     Raises:
         DomainNotFound: there is none.
@@ -96,16 +102,64 @@ def forget_schedules(*, before: datetime) -> None:
     PastSchedule.objects.filter(until__lt=before).delete()
 
 
-def _end_schedule(domain: Domain, *, now: datetime) -> None:
-    """Keep what the domain was due at until now, for a sweep that has not seen it yet."""
-    if domain.enabled and domain.scheduled_since < now:
+def take_schedules(*, until: datetime) -> datetime:
+    """Keep schedules from changing at or before ``until``, now and for good.
+
+    Waits for the changes under way, and lets none begin before the caller's transaction ends:
+    what is read in it is what holds, for every slot up to ``until``.
+
+    Returns:
+        The instant up to which they had been taken before.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", _SCHEDULES)
+        before = _horizon()
+        cursor.execute(
+            "INSERT INTO domains_horizon (id, instant) VALUES (1, %s) ON CONFLICT (id) "
+            "DO UPDATE SET instant = greatest(domains_horizon.instant, excluded.instant)",
+            [until],
+        )
+    return before
+
+
+def _begin(now: datetime) -> datetime:
+    """Return the instant at which a change of the open transaction takes effect.
+
+    That is now, unless a sweep has taken the schedules up to a later instant, because it came
+    between or because the clock was set back: what it has counted is not changed any more.
+    """
+    with connection.cursor() as cursor:
+        # Sweeps wait for this transaction: it must not outlast a process that hangs.
+        cursor.execute(
+            "SELECT set_config('idle_in_transaction_session_timeout', '10s', true), "
+            "pg_advisory_xact_lock_shared(%s, %s)",
+            _SCHEDULES,
+        )
+    # A statement of its own: one that waited would see what was before.
+    return max(now, _horizon() + timedelta(microseconds=1))
+
+
+def _horizon() -> datetime:
+    taken = Horizon.objects.filter(pk=1).values_list("instant", flat=True).first()
+    return _NOTHING_TAKEN if taken is None else taken
+
+
+def _end_schedule(domain: Domain, *, now: datetime) -> datetime:
+    """Keep what the domain was due at, for a sweep that has not seen it yet.
+
+    Returns:
+        The instant at which it ended: the next one begins there.
+    """
+    end = max(_begin(now), domain.scheduled_since)
+    if domain.enabled and domain.scheduled_since < end:
         PastSchedule.objects.create(
             domain_id=domain.pk,
             interval=domain.interval,
             locations=domain.locations,
             since=domain.scheduled_since,
-            until=now,
+            until=end,
         )
+    return end
 
 
 def page_of_domains(*, cursor: str | None, limit: int) -> tuple[list[Domain], str | None]:

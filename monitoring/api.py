@@ -14,7 +14,9 @@ from domains.clock import database_now
 from domains.paging import DEFAULT_LIMIT
 from domains.schemas import CertificateOut, LastResult, Observation, problems
 from domains.services import get_domain
-from monitoring import dispatch, history, rollups, tasks
+from monitoring import accounting, dispatch, history, rollups, tasks
+from monitoring.models import Location
+from monitoring.schedule import TICK
 from monitoring.schemas import (
     LedgerOut,
     ResultPage,
@@ -34,6 +36,15 @@ WINDOWS: Final = {
     "7d": timedelta(days=7),
     "30d": timedelta(days=30),
 }
+MOST_BUCKETS: Final = 1500
+"""More parts of a ledger than that are no answer to read."""
+
+_UNITS: Final = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
 _FIRST_YEAR: Final = 2000
 _LAST_YEAR: Final = 2200
 
@@ -47,6 +58,14 @@ class RunNotFound(LookupError):  # noqa: N818 - a 404, not a fault
 
 class EmptySpan(ValueError):  # noqa: N818 - bad input, answered as such
     """``to`` is not after ``from``."""
+
+
+class BadParameter(ValueError):  # noqa: N818 - bad input, answered as such
+    """A parameter of the address that makes no sense with what there is."""
+
+    def __init__(self, name: str, words: str) -> None:
+        super().__init__(words)
+        self.name = name
 
 
 def _in_calendar(instant: datetime) -> datetime:
@@ -93,13 +112,47 @@ def observe(domain_ids: Sequence[int]) -> Mapping[int, Observation]:
     operation_id="getLedger",
     summary="Read the ledger of a span",
 )
-def read_ledger(request: HttpRequest, start: From = None, end: To = None) -> Any:
+def read_ledger(
+    request: HttpRequest,
+    start: From = None,
+    end: To = None,
+    location: Annotated[str | None, Query(max_length=32, description="Of this location.")] = None,
+    domain_id: Annotated[
+        int | None,
+        Query(ge=1, le=2**31 - 1, description="Of this domain; it may have been deleted."),
+    ] = None,
+    step: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[1-9][0-9]{0,4}[smhd]$",
+            description="Account for each part of this length too, such as 1m, 5m, 1h or 1d.",
+        ),
+    ] = None,
+) -> Any:
     """Account for every slot that was due; without `from` and `to`, of the last 24 hours."""
     end = end or database_now()
     start = start or end - timedelta(days=1)
     if end <= start:
         raise EmptySpan
-    return ledger_out(history.ledger(start, end))
+    length = None if step is None else int(step[:-1]) * _UNITS[step[-1]]
+    if length is not None and (length % TICK or (end - start) / length > MOST_BUCKETS):
+        raise BadParameter(
+            "step",
+            f"give a multiple of 5 seconds that cuts the span into {MOST_BUCKETS} parts or fewer",
+        )
+    place = None
+    if location is not None:
+        place = Location.objects.filter(name=location).first()
+        if place is None:
+            raise BadParameter("location", "no domain has ever named it")
+    accounts = accounting.accounts(
+        start,
+        end,
+        step=length,
+        domain_id=domain_id,
+        location_id=None if place is None else place.pk,
+    )
+    return ledger_out(accounts, in_buckets=step is not None)
 
 
 @router.get(

@@ -21,13 +21,15 @@ from monitoring.models import Batch, Kind
 from monitoring.probes.assertions import read_assertions
 from monitoring.probes.guard import Guard
 from monitoring.probes.outcome import IPVersion, Outcome, Reason, State, Target
+from monitoring.settling import LOST
 
 log = structlog.get_logger(__name__)
 
-_TAKE: Final = """
-    UPDATE monitoring_batch SET started_at = %(now)s, attempts = attempts + 1
+_TAKE: Final = f"""
+    UPDATE monitoring_batch
+    SET started_at = %(now)s, lease_until = %(lease)s, attempts = attempts + 1
     WHERE id = %(batch_id)s AND finished_at IS NULL AND expires_at > %(now)s
-      AND (started_at IS NULL OR started_at <= %(lost)s)
+      AND (started_at IS NULL OR {LOST})
     RETURNING location_id, slot, kind, domain_ids
 """
 _DONE: Final = f"""
@@ -126,7 +128,7 @@ def claim(batch_id: int, *, now: datetime, running_limit: timedelta, guard: Guar
     Args:
         batch_id: from the message.
         now: the database's clock.
-        running_limit: how long another worker's claim is respected.
+        running_limit: how long others respect this claim, unless it is renewed.
         guard: which addresses the targets may have.
 
     Returns:
@@ -134,7 +136,7 @@ def claim(batch_id: int, *, now: datetime, running_limit: timedelta, guard: Guar
     """
     epoch = time.monotonic()
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, {"now": now, "batch_id": batch_id, "lost": now - running_limit})
+        cursor.execute(_TAKE, {"now": now, "batch_id": batch_id, "lease": now + running_limit})
         taken = cursor.fetchone()
         if taken is None:
             return None

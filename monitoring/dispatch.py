@@ -4,23 +4,24 @@ Nothing here knows Celery: what is returned is published by ``monitoring.tasks``
 commit. A hint that is lost costs nothing, because ``monitoring.settling`` looks at the rows.
 """
 
+import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from domains.models import Domain
+from domains.services import take_schedules
 from monitoring import partitions
-from monitoring.ledger import MISSED_COLUMNS
-from monitoring.models import Batch, Kind, Location
+from monitoring.due import RUN_TICKS, SERVED_SECONDS, WAITING_SECONDS
+from monitoring.models import Batch, Kind, Location, Tick
 from monitoring.probes.outcome import Reason
-from monitoring.schedule import CATCH_UP, PHASE_SQL, TICK, TICK_SECONDS, tick_at
-
-BATCH_SIZE: Final = 250
-"""Domains in a batch: enough that a message costs little, few enough to spread over processes."""
+from monitoring.schedule import CATCH_UP, TICK, TICK_SECONDS, tick_at
 
 MANUAL_PATIENCE: Final = timedelta(minutes=10)
 """How long a manual check waits for a worker before it is recorded as missed."""
@@ -28,62 +29,29 @@ MANUAL_PATIENCE: Final = timedelta(minutes=10)
 _MISSED_BUDGET: Final = 50_000
 """Rows of long-gone slots that one sweep records, so that it is not late itself."""
 
-_DUE: Final = f"""
-    SELECT domain_id, location.id AS location_id, tick.instant AS slot,
-           tick.instant + make_interval(secs => schedule.interval) AS expires_at
-    FROM unnest(%(ticks)s::timestamptz[]) AS tick(instant)
-    JOIN (SELECT id AS domain_id, interval, locations, scheduled_since AS since,
-                 'infinity'::timestamptz AS until
-          FROM domains_domain WHERE enabled
-          UNION ALL
-          SELECT domain_id, interval, locations, since, until FROM domains_pastschedule
-          WHERE until > (SELECT min(instant) FROM unnest(%(ticks)s::timestamptz[]) instant)
-         ) AS schedule
-      ON schedule.since <= tick.instant AND tick.instant < schedule.until
-     AND (extract(epoch FROM tick.instant)::bigint
-          - {PHASE_SQL.format(id="domain_id", interval="schedule.interval")})
-         %% schedule.interval = 0
-    CROSS JOIN LATERAL unnest(schedule.locations) AS place(name)
-    JOIN monitoring_location location ON location.name = place.name
-"""
-"""Every due slot of the given ticks, as (domain_id, location_id, slot, expires_at)."""
+_SHED: Final = {
+    Reason.OVERLOAD: "the workers of this location are behind, and this check was not queued",
+    Reason.WORKER_LOST: "no worker of this location takes checks, and this one was not queued",
+    Reason.NOT_DISPATCHED: "checks do not reach the queue, and this one was not kept for later",
+}
 
-_RUN_TICKS: Final = f"""
-    WITH due AS MATERIALIZED ({_DUE}),
-    counted AS (
-        UPDATE monitoring_tick SET expected =
-            (SELECT count(*) FROM due WHERE due.slot = monitoring_tick.instant)
-        WHERE instant = ANY(%(ticks)s)
-    ),
-    missed AS (
-        INSERT INTO {partitions.TABLE} ({MISSED_COLUMNS})
-        SELECT domain_id, location_id, slot, 'scheduled', 'missed', %(reason)s, %(detail)s
-        FROM due WHERE expires_at <= %(now)s
-        ON CONFLICT DO NOTHING
-    ),
-    numbered AS (
-        SELECT *, (row_number() OVER (PARTITION BY location_id, slot, expires_at
-                                      ORDER BY domain_id) - 1) / %(size)s AS number
-        FROM due WHERE expires_at > %(now)s
-    )
-    INSERT INTO monitoring_batch (kind, location_id, slot, expires_at, domain_ids, attempts)
-    SELECT 'scheduled', location_id, slot, expires_at, array_agg(domain_id ORDER BY domain_id), 0
-    FROM numbered GROUP BY location_id, slot, expires_at, number
-"""
-"""Counts, batches and missed rows of ticks, in one statement.
-
-One statement sees one snapshot: a domain that is deleted meanwhile is either in all three or
-in none, and the ledger's two sides stay equal.
+_LOCATIONS: Final = """
+    SELECT name FROM (
+        SELECT unnest(locations) FROM domains_domain
+        WHERE enabled AND scheduled_since > %(since)s
+        UNION SELECT unnest(locations) FROM domains_pastschedule WHERE until > %(since)s
+    ) AS wanted(name)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What a message says: there is a batch, at this location."""
+    """What a message says: there is a batch, at this location, in this lane."""
 
     batch_id: int
     location: str
     manual: bool
+    slow: bool
 
 
 def sweep(*, now: datetime, retention: timedelta) -> int:
@@ -98,10 +66,12 @@ def sweep(*, now: datetime, retention: timedelta) -> int:
     Returns:
         How many ticks this sweep ran.
     """
-    _add_locations()
     current = tick_at(now)
     partitions.ensure((current - CATCH_UP, current + timedelta(days=1)))
     with transaction.atomic():
+        before = take_schedules(until=current)
+        # Whatever names a location for the first time begins after the last sweep's horizon.
+        _add_locations(_LOCATIONS, {"since": before})
         ticks = _claim_ticks(now, current, retention)
         if ticks:
             _run_ticks(ticks, now=now, detail="no sweep ran at this slot until it was too late")
@@ -114,7 +84,7 @@ def request_check(domain: Domain, *, now: datetime) -> uuid.UUID:
     run_id = uuid.uuid4()
     # Scheduled slots are on whole seconds: a manual one must not take the key of one.
     slot = now if now.microsecond else now + timedelta(microseconds=1)
-    _add_locations(domain.locations)
+    _add_locations("SELECT unnest(%(names)s::text[]) AS name", {"names": domain.locations})
     Batch.objects.bulk_create(
         Batch(
             kind=Kind.MANUAL,
@@ -131,16 +101,19 @@ def request_check(domain: Domain, *, now: datetime) -> uuid.UUID:
 
 def unsent(*, run_id: uuid.UUID | None = None) -> list[Hint]:
     """Return the hints of open batches that were never put on a queue, oldest first."""
-    batches = Batch.objects.filter(finished_at=None, enqueued_at=None).select_related("location")
+    batches = Batch.objects.filter(finished_at=None, enqueued_at=None)
     if run_id is not None:
         batches = batches.filter(run_id=run_id)
     return hints(batches.order_by("slot", "pk"))
 
 
-def hints(batches: Iterable[Batch]) -> list[Hint]:
+def hints(batches: QuerySet[Batch]) -> list[Hint]:
     """Return the message of each batch."""
     return [
-        Hint(batch.pk, batch.location.name, batch.kind == Kind.MANUAL.value) for batch in batches
+        Hint(batch_id, location, manual=kind == Kind.MANUAL.value, slow=slow)
+        for batch_id, location, kind, slow in batches.values_list(
+            "pk", "location__name", "kind", "slow"
+        )
     ]
 
 
@@ -149,21 +122,39 @@ def mark_enqueued(batch_ids: Sequence[int], *, now: datetime) -> None:
     Batch.objects.filter(pk__in=batch_ids).update(enqueued_at=now)
 
 
-def _add_locations(names: Sequence[str] | None = None) -> None:
-    """Make a row for each location that a domain names."""
-    if names is None:
-        source = (
-            "SELECT unnest(locations) FROM domains_domain WHERE enabled "
-            "UNION SELECT unnest(locations) FROM domains_pastschedule"
+def outstanding() -> list[tuple[str, bool, int]]:
+    """Return for each location and lane how many batches wait there on a queue."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT location.name, lane.slow, count(batch.id) FROM monitoring_location AS location "
+            "CROSS JOIN (VALUES (false), (true)) AS lane(slow) "
+            "LEFT JOIN monitoring_batch AS batch ON batch.location_id = location.id "
+            "AND batch.slow = lane.slow AND batch.finished_at IS NULL "
+            "AND batch.started_at IS NULL AND batch.enqueued_at IS NOT NULL "
+            "GROUP BY location.name, lane.slow ORDER BY location.name, lane.slow"
         )
-    else:
-        source = "SELECT DISTINCT unnest(%s::text[])"
+        found: list[tuple[str, bool, int]] = cursor.fetchall()
+    return found
+
+
+def forget_sent(location: str, *, slow: bool) -> None:
+    """Note that the messages on a queue are gone: the next sweep sends those that matter."""
+    Batch.objects.filter(
+        location__name=location, slow=slow, finished_at=None, started_at=None
+    ).update(enqueued_at=None)
+
+
+def add_locations() -> None:
+    """Make a row for each location that any domain names, however it came into the table."""
+    _add_locations("SELECT DISTINCT unnest(locations) AS name FROM domains_domain", {})
+
+
+def _add_locations(names: str, parameters: dict[str, Any]) -> None:
     with connection.cursor() as cursor:
         # Asked first: an insert that conflicts still takes a number from the sequence.
         cursor.execute(
-            f"SELECT name FROM ({source}) AS wanted(name) "
-            "WHERE NOT EXISTS (SELECT FROM monitoring_location WHERE name = wanted.name)",
-            None if names is None else [list(names)],
+            f"SELECT name FROM ({names}) AS wanted EXCEPT SELECT name FROM monitoring_location",
+            parameters,
         )
         for (name,) in cursor.fetchall():
             cursor.execute(
@@ -179,8 +170,11 @@ def _claim_ticks(now: datetime, current: datetime, retention: timedelta) -> list
     """
     oldest = current - CATCH_UP
     with connection.cursor() as cursor:
-        cursor.execute("SELECT min(instant), max(instant) FROM monitoring_tick")
-        begin, last = cursor.fetchone()
+        # Compiling the statement that follows would cost many times what it takes to run it.
+        cursor.execute(
+            "SELECT min(instant), max(instant), set_config('jit', 'off', true) FROM monitoring_tick"
+        )
+        begin, last, _ = cursor.fetchone()
         if last is None:
             # The first sweep of all: the ledger begins with the first schedule.
             cursor.execute(
@@ -207,19 +201,24 @@ def _run_ticks(ticks: Sequence[datetime], *, now: datetime, detail: str) -> None
     """Count what is due at ``ticks``; what is in time at ``now`` becomes batches, the rest rows."""
     with connection.cursor() as cursor:
         cursor.execute(
-            _RUN_TICKS,
+            RUN_TICKS,
             {
                 "ticks": list(ticks),
                 "now": now,
-                "size": BATCH_SIZE,
-                "reason": Reason.NOT_DISPATCHED.value,
-                "detail": detail,
+                "size": settings.SENTINEL_BATCH_SIZE,
+                "late": detail,
+                "details": json.dumps(_SHED),
+                "young": now - timedelta(seconds=WAITING_SECONDS),
+                "patient": now + CATCH_UP,
+                "served_since": now - timedelta(seconds=SERVED_SECONDS),
             },
         )
 
 
 def _settle_old_ticks(now: datetime) -> None:
     """Record as missed the slots of ticks that nobody ran for longer than ``CATCH_UP``."""
+    if not Tick.objects.filter(expected=None).exists():
+        return
     domains = Domain.objects.filter(enabled=True).count()
     share = max(1, domains // 12)  # of a tick: most domains are due once in twelve ticks
     limit = max(1, min(720, _MISSED_BUDGET // share))

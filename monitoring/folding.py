@@ -17,14 +17,14 @@ from django.db import connection
 from monitoring.arrays import array_literal
 from monitoring.ledger import Row
 from monitoring.probes.outcome import Certificate, State
-from monitoring.verdict import next_state
+from monitoring.verdict import is_slow, next_state
 
 Place = tuple[int, int]
 """A domain's id and a location's."""
 
 _LOCK: Final = "SELECT pg_advisory_xact_lock(id) FROM unnest(%s::bigint[]) id"
 _PRESENT: Final = """
-    SELECT domain_id, location_id, state, certificate::text FROM monitoring_domainstate
+    SELECT domain_id, location_id, state, certificate::text, slow FROM monitoring_domainstate
     WHERE domain_id = ANY(%s::bigint[])
 """
 _NEWER: Final = """
@@ -35,7 +35,7 @@ _NEWER: Final = """
     JOIN monitoring_result AS result
       ON result.domain_id = place.domain_id AND result.location_id = place.location_id
      AND result.slot > place.slot AND result.state <> 'missed'
-    WHERE NOT EXISTS (
+    WHERE result.slot > %s AND NOT EXISTS (
         SELECT FROM unnest(%s::bigint[], %s::integer[], %s::timestamptz[])
                AS own(domain_id, location_id, slot)
         WHERE own.domain_id = result.domain_id AND own.location_id = result.location_id
@@ -59,6 +59,11 @@ _REMEMBER: Final = """
         %s::bigint[], %s::integer[], %s::timestamptz[], %s::text[], %s::text[], %s::text[],
         %s::text[])
 """
+_CHANGE_LANE: Final = """
+    UPDATE monitoring_domainstate AS state SET slow = lane.slow <> 0
+    FROM unnest(%s::bigint[], %s::integer[], %s::integer[]) AS lane(domain_id, location_id, slow)
+    WHERE state.domain_id = lane.domain_id AND state.location_id = lane.location_id
+"""
 _SHOW: Final = """
     UPDATE monitoring_domainstate AS state
     SET certificate = shown.certificate, tls_expires_at = shown.not_after
@@ -72,6 +77,7 @@ _SHOW: Final = """
 class _Present:
     state: State | None = None
     certificate: str | None = None
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,7 @@ def fold(rows: Sequence[Row]) -> None:
     there = _still_there(sorted({domain_id for domain_id, _ in moving}))
     changes: list[_Change] = []
     shown: dict[Place, Certificate | None] = {}
+    lanes: dict[Place, bool] = {}
     for place, chain in moving.items():
         if place[0] not in there:
             continue  # deleted meanwhile
@@ -124,7 +131,12 @@ def fold(rows: Sequence[Row]) -> None:
                 state = after
             if _says_something(row):
                 shown[place] = row.outcome.certificate
-    _write(changes, {p: c for p, c in shown.items() if _text(c) != _known_text(p, present)})
+            lanes[place] = is_slow(row.outcome, before=lanes.get(place, known.slow))
+    _write(
+        changes,
+        {p: c for p, c in shown.items() if _text(c) != _known_text(p, present)},
+        {p: slow for p, slow in lanes.items() if slow != present.get(p, _UNKNOWN).slow},
+    )
 
 
 def _slot(row: Row) -> datetime:
@@ -133,8 +145,10 @@ def _slot(row: Row) -> datetime:
 
 def _moves(chain: Sequence[Row], known: _Present) -> bool:
     """Return whether a chain may change anything."""
-    return any(row.outcome.state is not known.state for row in chain) or any(
-        _says_something(row) and _text(row.outcome.certificate) != known.certificate
+    return any(
+        row.outcome.state is not known.state
+        or is_slow(row.outcome, before=known.slow) is not known.slow
+        or (_says_something(row) and _text(row.outcome.certificate) != known.certificate)
         for row in chain
     )
 
@@ -180,8 +194,9 @@ def _lock_and_look(domain_ids: Sequence[int]) -> dict[Place, _Present]:
             (domain_id, location_id): _Present(
                 State(state),
                 None if text is None else json.dumps(json.loads(text), sort_keys=True),
+                slow,
             )
-            for domain_id, location_id, state, text in cursor.fetchall()
+            for domain_id, location_id, state, text, slow in cursor.fetchall()
         }
 
 
@@ -190,7 +205,9 @@ def _newer(chains: Mapping[Place, Sequence[Row]]) -> dict[Place, datetime]:
     places = [(*place, chain[0].slot) for place, chain in chains.items()]
     own = [(*place, row.slot) for place, chain in chains.items() for row in chain]
     with connection.cursor() as cursor:
-        cursor.execute(_NEWER, [*_columns(places), *_columns(own)])
+        # The bound is a constant, so that only the partitions since then are opened.
+        since = min(slot for _, _, slot in places)
+        cursor.execute(_NEWER, [*_columns(places), since, *_columns(own)])
         return {(domain_id, place): slot for domain_id, place, slot in cursor.fetchall()}
 
 
@@ -201,7 +218,11 @@ def _still_there(domain_ids: Sequence[int]) -> set[int]:
         return {domain_id for (domain_id,) in cursor.fetchall()}
 
 
-def _write(changes: Sequence[_Change], shown: Mapping[Place, Certificate | None]) -> None:
+def _write(
+    changes: Sequence[_Change],
+    shown: Mapping[Place, Certificate | None],
+    lanes: Mapping[Place, bool],
+) -> None:
     # A chunk may move a state more than once: it is stored as the last one left it.
     last = {(change.row.domain_id, change.row.location_id): change for change in changes}
     with connection.cursor() as cursor:
@@ -218,6 +239,10 @@ def _write(changes: Sequence[_Change], shown: Mapping[Place, Certificate | None]
                 for place, each in shown.items()
             ]
             cursor.execute(_SHOW, _columns(certificates))
+        if lanes:
+            cursor.execute(
+                _CHANGE_LANE, _columns([(*place, int(slow)) for place, slow in lanes.items()])
+            )
 
 
 def _transition(change: _Change) -> tuple[Any, ...]:

@@ -1,20 +1,47 @@
 """What people read: pages of results, present states, manual runs, the ledger of a span."""
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from django.db import connection
 from django.db.models import Q
 
 from domains.paging import BadCursor, decode_cursor, encode_cursor
-from monitoring.ledger import COUNTS_BY_STATE
-from monitoring.models import Batch, DomainState, Kind, Location, Result
+from monitoring import partitions
+from monitoring.accounting import Account, accounts
+from monitoring.ledger import RAW
+from monitoring.models import Batch, DomainState, Location, Result
 from monitoring.probes.outcome import State
 from monitoring.verdict import worst
+
+_FIELDS: Final = [field.column for field in Result._meta.concrete_fields if field.column]
+_COLUMNS: Final = ", ".join(f"result.{column}" for column in _FIELDS)
+_PAGE: Final = f"""
+    SELECT {_COLUMNS} FROM monitoring_location AS place CROSS JOIN LATERAL (
+        SELECT * FROM {RAW}
+        WHERE domain_id = %(domain)s AND location_id = place.id
+          AND slot >= %(start)s AND slot < %(end)s {{after}}
+        ORDER BY slot DESC LIMIT %(limit)s
+    ) AS result ORDER BY slot DESC, location_id DESC LIMIT %(limit)s
+"""
+_AFTER: Final = (
+    "AND slot <= %(slot)s AND (slot < %(slot)s OR location_id < %(location)s)"  # as they sort
+)
+_NEWEST: Final = f"""
+    SELECT DISTINCT ON (result.domain_id) {_COLUMNS}
+    FROM unnest(%(domains)s::integer[]) AS wanted(id) CROSS JOIN monitoring_location AS place
+    CROSS JOIN LATERAL (
+        SELECT * FROM {RAW}
+        WHERE domain_id = wanted.id AND location_id = place.id
+          AND slot >= %(start)s AND slot < %(end)s
+        ORDER BY slot DESC LIMIT 1
+    ) AS result ORDER BY result.domain_id, result.slot DESC, result.location_id DESC
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +59,6 @@ class Present:
     certificate: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """The equation of a span: expected = up + degraded + down + internal + missed + pending."""
-
-    expected: int
-    up: int
-    degraded: int
-    down: int
-    internal: int
-    missed: int
-    pending: int
-
-    @property
-    def balanced(self) -> bool:
-        """Whether it holds. The sides are counted apart: ticks on one, rows on the other."""
-        return self.expected == (
-            self.up + self.degraded + self.down + self.internal + self.missed + self.pending
-        )
-
-
 def page_of_results(
     domain_id: int,
     *,
@@ -65,26 +72,28 @@ def page_of_results(
     Raises:
         BadCursor: the cursor is not of this list.
     """
-    results = Result.objects.filter(domain_id=domain_id).select_related("location")
-    if start is not None:
-        results = results.filter(slot__gte=start)
-    if end is not None:
-        results = results.filter(slot__lt=end)
+    before: tuple[datetime, int] | None = None
     if cursor is not None:
         text, location_id = decode_cursor(cursor, str, int)
         try:
             slot = datetime.fromisoformat(text)
             if slot.tzinfo is None or not 0 <= location_id < 2**31:
                 raise BadCursor
-            slot = slot.astimezone(UTC)  # PostgreSQL knows fewer offsets than Python
+            before = slot.astimezone(UTC), location_id  # PostgreSQL knows fewer offsets
         except (ValueError, OverflowError) as error:
             raise BadCursor from error
-        results = results.filter(Q(slot__lt=slot) | Q(slot=slot, location_id__lt=location_id))
-    page = list(results.order_by("-slot", "-location_id")[: limit + 1])
-    if len(page) <= limit:
-        return page, None
-    last = page[limit - 1]
-    return page[:limit], encode_cursor(last.slot.isoformat(), last.location_id)
+    page: list[Result] = []
+    for first, last in partitions.spans(start, end):
+        values = {"domain": domain_id, "start": first, "end": last, "limit": limit + 1 - len(page)}
+        if before is None:
+            page += _results(_PAGE.format(after=""), values)
+        else:
+            values |= {"slot": before[0], "location": before[1]}
+            page += _results(_PAGE.format(after=_AFTER), values)
+        if len(page) > limit:
+            oldest = page[limit - 1]
+            return page[:limit], encode_cursor(oldest.slot.isoformat(), oldest.location_id)
+    return page, None
 
 
 def present(domain_ids: Sequence[int]) -> dict[int, Present]:
@@ -111,21 +120,26 @@ def present(domain_ids: Sequence[int]) -> dict[int, Present]:
 
 
 def _newest(domain_ids: Sequence[int]) -> dict[int, Result]:
-    """Return each domain's newest result: one step down the primary key a domain."""
-    columns = [field.column for field in Result._meta.concrete_fields if field.column]
-    names = ", ".join(f"result.{column}" for column in columns)
+    """Return each domain's newest result: one step down the primary key a domain and place."""
+    found: dict[int, Result] = {}
+    for start, end in partitions.spans(None, None):
+        wanted = [domain_id for domain_id in domain_ids if domain_id not in found]
+        if not wanted:
+            break
+        values = {"domains": wanted, "start": start, "end": end}
+        found |= {result.domain_id: result for result in _results(_NEWEST, values)}
+    return found
+
+
+def _results(statement: str, values: Mapping[str, Any]) -> list[Result]:
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {names} FROM unnest(%s::bigint[]) AS wanted(id) "
-            "CROSS JOIN LATERAL (SELECT * FROM monitoring_result WHERE domain_id = wanted.id "
-            "ORDER BY slot DESC, location_id DESC LIMIT 1) AS result",
-            [list(domain_ids)],
-        )
-        rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+        cursor.execute(statement, values)
+        rows = [dict(zip(_FIELDS, row, strict=True)) for row in cursor.fetchall()]
+    for row in rows:
+        if row["hops"] is not None:  # Django keeps psycopg from reading JSON
+            row["hops"] = json.loads(row["hops"])
     places = Location.objects.in_bulk({row["location_id"] for row in rows})
-    return {
-        row["domain_id"]: Result(location=places[row.pop("location_id")], **row) for row in rows
-    }
+    return [Result(location=places[row.pop("location_id")], **row) for row in rows]
 
 
 def results_of_run(run_id: uuid.UUID) -> tuple[bool, list[Result]] | None:
@@ -140,34 +154,7 @@ def results_of_run(run_id: uuid.UUID) -> tuple[bool, list[Result]] | None:
     return all(batch.finished_at is not None for batch in batches), results
 
 
-def ledger(start: datetime, end: datetime) -> Ledger:
+def ledger(start: datetime, end: datetime) -> Account:
     """Return the equation of the scheduled slots with start <= slot < end."""
-    with connection.cursor() as cursor:
-        # One statement, so both sides are counted in one snapshot.
-        cursor.execute(
-            f"""
-            SELECT (SELECT coalesce(sum(expected), 0) FROM monitoring_tick
-                    WHERE instant >= %(start)s AND instant < %(end)s),
-                   (SELECT count(*) FROM monitoring_batch batch, unnest(domain_ids) AS wanted(id)
-                    WHERE batch.kind = %(kind)s AND batch.finished_at IS NULL
-                      AND batch.slot >= %(start)s AND batch.slot < %(end)s
-                      AND NOT EXISTS (SELECT FROM monitoring_result result
-                                      WHERE result.domain_id = wanted.id
-                                        AND result.slot = batch.slot
-                                        AND result.location_id = batch.location_id)),
-                   {COUNTS_BY_STATE}
-            FROM monitoring_result
-            WHERE kind = %(kind)s AND slot >= %(start)s AND slot < %(end)s
-            """,
-            {"start": start, "end": end, "kind": Kind.SCHEDULED.value},
-        )
-        expected, pending, up, degraded, down, internal, missed = cursor.fetchone()
-    return Ledger(
-        expected=expected,
-        up=up,
-        degraded=degraded,
-        down=down,
-        internal=internal,
-        missed=missed,
-        pending=pending,
-    )
+    (account,) = accounts(start, end)
+    return account

@@ -1,14 +1,18 @@
-"""What the cluster writes: Location, Tick, Batch, Result, DomainState, Transition."""
+"""What the cluster writes: Location, Tick, Batch, PackedResult, DomainState, Transition."""
 
 from typing import Any, ClassVar, Final
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models import F
+from django.db.models.functions import Cast, Now
+from django.db.models.lookups import Exact, In, LessThan
 
 from domains.models import Domain
 from monitoring import buckets  # noqa: F401 - the tables of roll-ups, which Django looks for here
-from monitoring.probes.outcome import MAX_DETAIL_CHARS, REASONS, State
+from monitoring.packing import VERDICTS, codes_of
+from monitoring.probes.outcome import MAX_DETAIL_CHARS, State
 
 STATES: Final = [state.value for state in State]
 
@@ -69,7 +73,9 @@ class Batch(models.Model):
     """A durable list of domains to check at one slot from one location.
 
     The row is the truth, the Redis message a hint that carries its id. A check of it is
-    not started after ``expires_at``.
+    not started after ``expires_at``. ``slow`` is its lane: domains whose last check took long
+    travel together. Until ``lease_until``, which its worker moves on while it lives, a batch
+    that was started is left to it.
     """
 
     kind = models.CharField(max_length=9, choices=Kind.choices)
@@ -77,10 +83,13 @@ class Batch(models.Model):
     slot = models.DateTimeField()
     expires_at = models.DateTimeField()
     domain_ids = ArrayField(models.BigIntegerField())
+    # Defaults in the database too: a sweep of the version before goes on while this one starts.
+    slow = models.BooleanField(default=False, db_default=False)
     run_id = models.UUIDField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     enqueued_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
 
@@ -114,30 +123,77 @@ class Batch(models.Model):
         return f"{self.kind} batch {self.pk}: {len(self.domain_ids)} domains at {self.slot}"
 
 
-def _reason_matches_state() -> models.Q:
-    condition = models.Q(state=State.UP.value, reason=None)
-    for state, reasons in REASONS.items():
-        if reasons:
-            # A check constraint passes on NULL, so "not null" has to be said.
-            condition |= models.Q(
-                state=state.value,
-                reason__isnull=False,
-                reason__in=sorted(reason.value for reason in reasons),
+_VERDICT: Final = F("tls_download").bitrightshift(58).bitand(63)
+_START_US: Final = F("start_dns").bitrightshift(26)
+_NOTE_TYPE: Final = models.Func(
+    Cast("note", models.JSONField()), function="jsonb_typeof", output_field=models.TextField()
+)
+
+
+class PackedResult(models.Model):
+    """One row of the ledger as it is stored, append-only: what became of one slot.
+
+    What the words hold is said in ``monitoring.packing``; ``Result`` reads them. The table
+    is partitioned by ``slot`` (see ``monitoring.partitions``). The domain is not a foreign
+    key: a domain's rows outlive it until retention drops their partition, so the ledger of
+    the past still adds up. The columns stand in an order that leaves no gaps.
+    """
+
+    pk = models.CompositePrimaryKey("domain_id", "location_id", "slot")
+    slot = models.DateTimeField()
+    connect_wait = models.BigIntegerField()
+    tls_download = models.BigIntegerField()
+    start_dns = models.BigIntegerField()
+    domain_id = models.IntegerField()
+    bytes = models.IntegerField()
+    location_id = models.SmallIntegerField()
+    ip = models.BinaryField()
+    note = models.TextField()
+
+    objects: ClassVar[models.Manager["PackedResult"]] = models.Manager()
+
+    class Meta:
+        """The primary key, in this order, serves history; the index serves the ledger."""
+
+        indexes: ClassVar[list[Any]] = [
+            # Rows come nearly in the order of their slots: a few bytes for a block range.
+            BrinIndex(
+                name="packedresult_slot", fields=["slot"], autosummarize=True, pages_per_range=32
             )
-    return condition
+        ]
+        constraints: ClassVar[list[Any]] = [
+            models.CheckConstraint(
+                name="packedresult_verdict_known",
+                condition=models.Q(LessThan(_VERDICT, len(VERDICTS))),
+            ),
+            models.CheckConstraint(
+                name="packedresult_missed_not_started",
+                condition=~models.Q(In(_VERDICT, codes_of([State.MISSED])))
+                | models.Q(Exact(_START_US, 0)),
+            ),
+            models.CheckConstraint(
+                name="packedresult_bytes_known", condition=models.Q(bytes__gte=-1)
+            ),
+            models.CheckConstraint(
+                name="packedresult_note_is_json",
+                condition=models.Q(note="") | models.Q(Exact(_NOTE_TYPE, "object")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.domain_id} at {self.slot}"
 
 
 class Result(models.Model):
-    """One row of the ledger, append-only: what became of one slot.
+    """One row of the ledger as it is read: a view of ``PackedResult``.
 
-    The table is partitioned by day of ``slot`` (see ``monitoring.partitions``). The
-    domain is not a foreign key in the database: a domain's rows outlive it until
-    retention drops their partition, so the ledger of the past still adds up. All ``*_us``
-    are integer microseconds, null where a phase was not reached. ``hops`` has one object a
-    request where redirects were followed, and is null where the row itself says it all.
+    All ``*_us`` are integer microseconds, null where a phase was not reached. ``verdict``
+    is the stored code of ``state`` and ``reason`` (``packing.VERDICTS``), to count by.
+    ``hops`` has one object a request where redirects were followed, and is null where the
+    row itself says it all.
     """
 
-    pk = models.CompositePrimaryKey("domain_id", "slot", "location_id")
+    pk = models.CompositePrimaryKey("domain_id", "location_id", "slot")
     domain = models.ForeignKey(
         Domain, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
@@ -146,6 +202,7 @@ class Result(models.Model):
     )
     slot = models.DateTimeField()
     kind = models.CharField(max_length=9, choices=Kind.choices)
+    verdict = models.IntegerField()
     started_at = models.DateTimeField(null=True)
     state = models.CharField(max_length=8)
     reason = models.CharField(max_length=20, null=True)  # noqa: DJ001 - null is "none", as in the API
@@ -166,22 +223,10 @@ class Result(models.Model):
     objects: ClassVar[models.Manager["Result"]] = models.Manager()
 
     class Meta:
-        """The primary key, in this order, serves history; the index serves the ledger."""
+        """A view: written through ``monitoring.ledger`` only."""
 
-        indexes: ClassVar[list[Any]] = [models.Index(name="result_slot", fields=["slot"])]
-        constraints: ClassVar[list[Any]] = [
-            models.CheckConstraint(
-                name="result_kind_known", condition=models.Q(kind__in=Kind.values)
-            ),
-            models.CheckConstraint(
-                name="result_reason_matches_state", condition=_reason_matches_state()
-            ),
-            models.CheckConstraint(
-                name="result_started_unless_missed",
-                condition=models.Q(state=State.MISSED.value, started_at=None)
-                | (~models.Q(state=State.MISSED.value) & models.Q(started_at__isnull=False)),
-            ),
-        ]
+        managed = False
+        db_table = "monitoring_result"
 
     def __str__(self) -> str:
         return f"{self.domain_id} at {self.slot}: {self.state}"
@@ -191,7 +236,8 @@ class DomainState(models.Model):
     """The present state of a domain as seen from one location. Written by recording only.
 
     ``tls_expires_at`` and ``certificate`` are what the target last showed of itself, null
-    where it never did; they change without the state.
+    where it never did; they change without the state. So does ``slow``: its last check took
+    so long that the next ones go in the slow lane.
     """
 
     domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="states")
@@ -201,12 +247,20 @@ class DomainState(models.Model):
     slot = models.DateTimeField()
     tls_expires_at = models.DateTimeField(null=True)
     certificate = models.JSONField(null=True)
+    slow = models.BooleanField(default=False, db_default=False)
 
     objects: ClassVar[models.Manager["DomainState"]] = models.Manager()
 
     class Meta:
-        """One state a domain and location."""
+        """One state a domain and location; the index finds the slow ones for a tick."""
 
+        indexes: ClassVar[list[Any]] = [
+            models.Index(
+                name="domainstate_slow",
+                fields=["domain", "location"],
+                condition=models.Q(slow=True),
+            )
+        ]
         constraints: ClassVar[list[Any]] = [
             models.UniqueConstraint(
                 name="domainstate_domain_location_unique", fields=["domain", "location"]

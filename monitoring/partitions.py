@@ -1,24 +1,56 @@
-"""The daily partitions of the result table, in plain SQL.
+"""The partitions of the result table, by day or by hour, in plain SQL.
 
-Plain SQL rather than django-postgres-extra: what is needed is one CREATE and one DROP, and
-a database backend of somebody else's under every query is a high price for two statements.
-There is no DEFAULT partition: rows in it would block the making of the right one.
+Plain SQL rather than django-postgres-extra: what is needed is a handful of statements, and
+a database backend of somebody else's under every query is a high price for them. There is
+no DEFAULT partition: rows in it would block the making of the right one.
+
+Hours and days may stand side by side, so the setting can be changed at any time: what is
+made next follows it, and what is there stays until it is dropped.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import connection, migrations, transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-TABLE: Final = "monitoring_result"
-_PREFIX: Final = f"{TABLE}_d"
+TABLE: Final = "monitoring_packedresult"
+
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+_FORMS: Final = {"d": ("%Y%m%d", DAY), "h": ("%Y%m%d%H", HOUR)}
+
 _LOCK: Final = (
     -1
 )  # one advisory lock: one process at a time makes or drops; positive keys are domains
 
-_known: set[date] = set()
+_known: set[datetime] = set()
+"""The hours that this process knows to have a partition."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """A table with the rows of start <= slot < end."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def name(self) -> str:
+        """The table's name, which says its span."""
+        letter = "h" if self.end - self.start == HOUR else "d"
+        return f"{TABLE}_{letter}{self.start:{_FORMS[letter][0]}}"
+
+    @classmethod
+    def named(cls, name: str) -> "Partition":
+        """Return the partition of that name."""
+        mark = name.removeprefix(f"{TABLE}_")
+        form, length = _FORMS[mark[0]]
+        start = datetime.strptime(mark[1:], form).replace(tzinfo=UTC)
+        return cls(start, start + length)
 
 
 class CreateRangePartitionedModel(migrations.CreateModel):
@@ -43,25 +75,25 @@ class CreateRangePartitionedModel(migrations.CreateModel):
 def ensure(slots: Iterable[datetime]) -> None:
     """Make the partitions that rows of these slots need, if they are not there.
 
-    A process asks the database once a day; what it knows is forgotten when a statement
+    A process asks the database once an hour; what it knows is forgotten when a statement
     fails (see ``forget``). Makes its own transaction: a partition outlives the rows.
     """
-    days = {slot.astimezone(UTC).date() for slot in slots} - _known
-    if not days:
+    hours = {_hour(slot) for slot in set(slots)} - _known
+    if not hours:
         return
     with transaction.atomic(), connection.cursor() as cursor:
         # Only the making is serialised; a partition that is there costs a catalogue look-up.
-        missing = days - existing()
-        if missing:
+        if _uncovered(hours, existing()):
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-            for day in sorted(missing - existing()):
-                following = day + timedelta(days=1)
-                cursor.execute(
-                    f"CREATE TABLE {_name(day)} PARTITION OF {TABLE} "
-                    f"FOR VALUES FROM ('{day}T00:00:00Z') TO ('{following}T00:00:00Z')"
-                )
+            there = existing()
+            for hour in sorted(_uncovered(hours, there)):
+                if not _uncovered({hour}, there):
+                    continue  # in the day that was just made
+                partition = _new(hour, there)
+                make(partition)
+                there.append(partition)
     if not connection.in_atomic_block:
-        _known.update(days)
+        _known.update(hours)
 
 
 def forget() -> None:
@@ -69,28 +101,87 @@ def forget() -> None:
     _known.clear()
 
 
-def existing() -> set[date]:
-    """Return the days that have a partition."""
+def existing() -> list[Partition]:
+    """Return the partitions, oldest first."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid "
             "WHERE inhparent = to_regclass(%s)",
             [TABLE],
         )
-        return {
-            datetime.strptime(name.removeprefix(_PREFIX), "%Y%m%d").replace(tzinfo=UTC).date()
-            for (name,) in cursor.fetchall()
-        }
+        return sorted(Partition.named(name) for (name,) in cursor.fetchall())
 
 
-def drop(day: date) -> None:
-    """Drop one day's partition and its rows. Waits at most 2 seconds for writers to let go."""
+def spans(
+    start: datetime | None, end: datetime | None, *, most: int = 32
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the parts of [start, end) in which there can be rows, newest first.
+
+    Each lies in at most ``most`` partitions. A statement that reads rows has the bounds of
+    one as constants: without them it would plan for, and lock, every partition there is.
+    """
+    there = [
+        one
+        for one in existing()
+        if (end is None or one.start < end) and (start is None or start < one.end)
+    ]
+    for last in range(len(there), 0, -most):
+        part = there[max(0, last - most) : last]
+        first, final = part[0].start, part[-1].end
+        yield (
+            first if start is None else max(start, first),
+            final if end is None else min(end, final),
+        )
+
+
+def drop(partition: Partition, *, patience: timedelta) -> None:
+    """Drop a partition and its rows.
+
+    The whole table is locked for it, some milliseconds, and writers queue behind whoever
+    waits for a lock: so the wait for those who hold one is no longer than ``patience``.
+    DETACH CONCURRENTLY would wait for as long as they like, and no session behind
+    PgBouncer can limit it.
+
+    Raises:
+        django.db.OperationalError: somebody reads or writes for longer; try again later.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL lock_timeout = '2s'")
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        cursor.execute(f"DROP TABLE IF EXISTS {_name(day)}")
-    _known.discard(day)
+        cursor.execute(
+            "SELECT set_config('lock_timeout', %s, true)",
+            [f"{round(patience.total_seconds() * 1000)}ms"],
+        )
+        cursor.execute(f"DROP TABLE IF EXISTS {partition.name}")
+    forget()
 
 
-def _name(day: date) -> str:
-    return f"{_PREFIX}{day:%Y%m%d}"
+def _hour(slot: datetime) -> datetime:
+    return slot.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _uncovered(hours: Iterable[datetime], partitions: Iterable[Partition]) -> set[datetime]:
+    spans = list(partitions)
+    return {hour for hour in hours if not any(one.start <= hour < one.end for one in spans)}
+
+
+def _new(hour: datetime, there: Iterable[Partition]) -> Partition:
+    """Return the partition to make for an hour: a day only where none of its hours has one."""
+    day = hour.replace(hour=0)
+    if settings.SENTINEL_PARTITION == "daily" and not any(
+        day <= one.start < day + DAY for one in there
+    ):
+        return Partition(day, day + DAY)
+    return Partition(hour, hour + HOUR)
+
+
+def make(partition: Partition) -> None:
+    """Make a table and attach it: unlike PARTITION OF, that keeps nobody from writing."""
+    name, start, end = partition.name, partition.start, partition.end
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING ALL)")
+        # Rows never change, so a page of the index that is built anew can be full.
+        cursor.execute(f"ALTER INDEX {name}_pkey SET (fillfactor = 100)")
+        cursor.execute(
+            f"ALTER TABLE {TABLE} ATTACH PARTITION {name} "
+            f"FOR VALUES FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
+        )

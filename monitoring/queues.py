@@ -1,8 +1,16 @@
 """The queues by name: each has an exchange of its own, so a message reaches one queue only."""
 
+from functools import cache
+from typing import Final
+
 from kombu.entity import Exchange, Queue
+from kombu.transport.virtual import Channel
+
+CONTROL: Final = "control"
+"""The queue of the sweeps."""
 
 
+@cache
 def queue(name: str) -> Queue:
     """Return a queue, to consume from or to publish to; also one of a location elsewhere.
 
@@ -12,6 +20,22 @@ def queue(name: str) -> Queue:
     return Queue(name, Exchange(name, type="direct"), routing_key=name)
 
 
-def probe_queue(location: str) -> str:
-    """Return the name of the queue that a location's workers consume."""
-    return f"probe.{location}"
+def probe_queue(location: str, *, slow: bool = False) -> str:
+    """Return the name of a queue that a location's workers consume, one a lane."""
+    return f"probe.{location}.slow" if slow else f"probe.{location}"
+
+
+def bound(channel: Channel, name: str, *, most: int) -> bool:
+    """Empty a queue that holds more than ``most`` messages; return whether it did.
+
+    Where nobody consumes, messages about batches that have long been settled would stay for
+    ever. All are hints: what is still open is sent again.
+    """
+    try:
+        held = channel.queue_declare(name, passive=True).message_count
+    except channel.connection.channel_errors:
+        return False  # there is none
+    if held <= most:
+        return False
+    channel.queue_purge(name)
+    return True

@@ -12,7 +12,12 @@ from monitoring.models import Batch, Tick
 
 log = structlog.get_logger(__name__)
 
-DAYS_AHEAD: Final = 3
+AHEAD: Final = timedelta(days=2)
+"""How far ahead there are partitions, though nobody may be there to make them."""
+
+PATIENCE: Final = timedelta(milliseconds=200)
+"""How long dropping a partition may hold up who records; it is tried again at the next call."""
+
 BATCHES_KEPT: Final = timedelta(days=1)
 """Finished batches are kept a day: long enough to poll a manual run and to look into a fault."""
 
@@ -24,17 +29,18 @@ def retain(*, now: datetime, keep: timedelta) -> None:
         now: the database's clock.
         keep: how long raw results are kept.
     """
-    partitions.ensure(now + timedelta(days=ahead) for ahead in range(DAYS_AHEAD + 1))
-    oldest = (now - keep).date()
-    for day in sorted(partitions.existing()):
-        if day < oldest:
+    hours = int(AHEAD / partitions.HOUR)
+    partitions.ensure(now + ahead * partitions.HOUR for ahead in range(hours + 1))
+    oldest = now - keep
+    for partition in partitions.existing():
+        if partition.end <= oldest:
             try:
-                partitions.drop(day)
+                partitions.drop(partition, patience=PATIENCE)
             except OperationalError as error:
                 # A long read holds it: writers must not queue behind us, so try again later.
-                log.warning("partition is in use", day=str(day), error=str(error))
-    forget_schedules(before=now - keep)
+                log.warning("partition is in use", name=partition.name, error=str(error))
+    forget_schedules(before=oldest)
     Batch.objects.filter(finished_at__lt=now - BATCHES_KEPT).delete()
-    Tick.objects.filter(
-        instant__lt=datetime.combine(oldest, datetime.min.time(), now.tzinfo)
-    ).delete()
+    # The expectations of a day are kept as long as its rows may be.
+    day = datetime.combine(oldest.date(), datetime.min.time(), oldest.tzinfo)
+    Tick.objects.filter(instant__lt=day).delete()

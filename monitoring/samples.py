@@ -8,17 +8,9 @@ import psycopg
 from django.db import connection
 
 from monitoring.fine import FIVE_MINUTES, Checks
+from monitoring.ledger import RAW
 from monitoring.models import Kind
-from monitoring.tallies import OUTCOMES, PHASES
-
-_RAW: Final = "monitoring_result"
-_NAMES: Final = [f"{state}:{reason or ''}" for state, reason in OUTCOMES]
-_CODE: Final = f"""
-    CASE WHEN state = 'up' THEN 0
-         ELSE array_position(ARRAY[{", ".join(f"'{name}'" for name in _NAMES)}],
-                             state || ':' || coalesce(reason, '')) - 1 END
-"""
-"""The code of how a check ended, its place in OUTCOMES."""
+from monitoring.tallies import PHASES
 
 _READ: Final = f"""
     SELECT wanted.domain_id, location.id, checks.*
@@ -28,9 +20,9 @@ _READ: Final = f"""
         SELECT array_agg(number) AS numbers, array_agg(code),
                {", ".join(f"array_agg({phase})" for phase in PHASES)}
         FROM (SELECT floor(date_part('epoch', slot) / {FIVE_MINUTES})::int AS number,
-                     ({_CODE})::smallint AS code,
+                     verdict::smallint AS code,
                      {", ".join(f"coalesce({phase}_us, -1) AS {phase}" for phase in PHASES)}
-              FROM {_RAW}
+              FROM {RAW}
               WHERE domain_id = wanted.domain_id AND location_id = location.id
                 AND slot >= %(start)s AND slot < %(end)s
                 AND kind = '{Kind.SCHEDULED.value}') AS raw

@@ -1,6 +1,7 @@
 """The shapes of results, runs, summaries and the ledger in the API. No I/O."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -8,7 +9,7 @@ from ninja import Schema
 from pydantic import ConfigDict, Field, JsonValue
 
 from domains.schemas import State as PresentState
-from monitoring.history import Ledger
+from monitoring.accounting import Account
 from monitoring.models import Result
 from monitoring.rollups import Span
 
@@ -202,12 +203,33 @@ class SummaryOut(Schema):
     windows: list[SpanOut]
 
 
-class LedgerOut(Schema):
-    """The equation of a span: expected = up + degraded + down + internal + missed + pending.
+class Equation(Schema):
+    """expected = up + degraded + down + internal + missed + pending + unaccounted.
 
-    ``expected`` is counted from the schedule's ticks, the other side from the recorded
-    rows and the batches still open; ``balanced`` says whether they agree.
+    ``expected`` is counted from the schedule, the rest from the recorded rows and the batches
+    still open. What ``unaccounted`` says is a fault of Sentinel's; ``balanced`` is that it is 0.
     """
+
+    expected: int
+    up: int
+    degraded: int
+    down: int
+    internal: int
+    missed: int
+    pending: int
+    unaccounted: int
+    balanced: bool
+
+
+class LedgerBucket(Equation):
+    """The equation of a part of the span."""
+
+    start: datetime
+    end: datetime
+
+
+class LedgerOut(Equation):
+    """The equation of a span, and of its parts where ``step`` was given."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -220,20 +242,15 @@ class LedgerOut(Schema):
                     "internal": 0,
                     "missed": 0,
                     "pending": 1,
+                    "unaccounted": 0,
                     "balanced": True,
+                    "buckets": None,
                 }
             ]
         }
     )
 
-    expected: int
-    up: int
-    degraded: int
-    down: int
-    internal: int
-    missed: int
-    pending: int
-    balanced: bool
+    buckets: list[LedgerBucket] | None
 
 
 def result_out(result: Result) -> dict[str, Any]:
@@ -248,6 +265,18 @@ def span_out(window: str, span: Span) -> dict[str, Any]:
     return {"window": window, **{name: getattr(span, name) for name in names}}
 
 
-def ledger_out(ledger: Ledger) -> dict[str, Any]:
-    """Return the fields of a ``LedgerOut``."""
-    return {name: getattr(ledger, name) for name in LedgerOut.model_fields}
+def ledger_out(accounts: Sequence[Account], *, in_buckets: bool) -> dict[str, Any]:
+    """Return the fields of a ``LedgerOut``: the sum of the accounts, and each of them."""
+    buckets = [
+        {name: getattr(account, name) for name in LedgerBucket.model_fields} for account in accounts
+    ]
+    sums = {
+        name: sum(bucket[name] for bucket in buckets)
+        for name in Equation.model_fields
+        if name != "balanced"
+    }
+    return {
+        **sums,
+        "balanced": all(account.balanced for account in accounts),
+        "buckets": buckets if in_buckets else None,
+    }

@@ -1,84 +1,176 @@
 """Overdue batches: enqueued again while there is time, else their slots recorded as missed."""
 
+import json
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db import connection, transaction
 
-from monitoring import ledger, partitions
-from monitoring.models import Batch
+from monitoring import partitions
+from monitoring.dispatch import Hint
+from monitoring.models import Kind
+from monitoring.packing import MISSED_COLUMNS, missed
 from monitoring.probes.outcome import Reason
 
+LEASE: Final = timedelta(seconds=15)
+"""How long a batch is left to the worker that took it; living workers ask for more in time."""
+
+RENEW_SECONDS: Final = 5.0
+"""How often a worker renews its leases: two that fail cost it nothing."""
+
+OVERTAKEN_AFTER: Final = timedelta(seconds=10)
+"""A queue is first in, first out: a message that a later one has passed for so long is lost."""
+
 RESEND_AFTER: Final = timedelta(seconds=20)
-"""How long a message may wait for a worker before another one is sent after it."""
+"""How long a message may wait where nothing is taken before another one is sent after it."""
 
 MOST_AT_ONCE: Final = 1000
 """Batches that one call settles or enqueues again."""
 
+LOST: Final = "coalesce(lease_until, started_at + interval '75 seconds') <= %(now)s"
+"""Whether the lease of a started batch has run out; workers of older versions write none."""
 
-def overdue(*, now: datetime, running_limit: timedelta) -> list[Batch]:
-    """Return open batches whose message or worker seems lost and that may still be started.
+_WATCHED: Final = """
+    EXISTS (SELECT FROM monitoring_tick
+            WHERE instant > %(now)s - interval '30 seconds' AND instant <= %(now)s
+              AND swept_at <= %(now)s - interval '10 seconds')
+"""
+"""Whether a sweep ran a while ago. If not, the database or we were away, leases could not be
+renewed, and what workers have in hand is not lost yet: they get the time to say so."""
 
-    Args:
-        now: the database's clock.
-        running_limit: how long a started batch is left alone.
-    """
-    lost_message = Q(started_at=None, enqueued_at__lte=now - RESEND_AFTER)
-    lost_worker = Q(started_at__lte=now - running_limit)
-    batches = (
-        Batch.objects.filter(lost_message | lost_worker, finished_at=None, expires_at__gt=now)
-        .select_related("location")
-        .order_by("slot", "pk")[:MOST_AT_ONCE]
+_RENEW: Final = """
+    UPDATE monitoring_batch SET lease_until = %s
+    WHERE id = ANY(%s) AND finished_at IS NULL AND started_at IS NOT NULL
+"""
+_RELEASE: Final = f"""
+    UPDATE monitoring_batch SET started_at = NULL, lease_until = NULL, enqueued_at = NULL
+    WHERE finished_at IS NULL AND started_at IS NOT NULL AND expires_at > %(now)s
+      AND {LOST} AND {_WATCHED}
+"""
+_OVERDUE: Final = """
+    WITH active AS (
+        SELECT location_id, slow, kind,
+               max(enqueued_at) AS reached, max(started_at) AS last_start
+        FROM monitoring_batch
+        WHERE started_at IS NOT NULL
+          AND (finished_at IS NULL OR finished_at > %(now)s - interval '2 minutes')
+        GROUP BY location_id, slow, kind
     )
-    return [
-        batch
-        for batch in batches
-        # Each wait for a worker is twice as long as the one before: a location without any
-        # must not fill the queue with messages about the same batches.
-        if batch.started_at is not None
-        or batch.enqueued_at is None
-        or now - batch.enqueued_at >= batch.enqueued_at - batch.slot
-    ]
+    SELECT batch.id, location.name, batch.kind, batch.slow
+    FROM monitoring_batch AS batch
+    JOIN monitoring_location AS location ON location.id = batch.location_id
+    LEFT JOIN active ON active.location_id = batch.location_id
+                    AND active.slow = batch.slow AND active.kind = batch.kind
+    WHERE batch.finished_at IS NULL AND batch.started_at IS NULL AND batch.expires_at > %(now)s
+      AND (batch.enqueued_at <= %(overtaken)s AND active.reached > batch.enqueued_at
+           OR batch.enqueued_at <= %(resend)s
+              AND coalesce(active.last_start <= %(resend)s, true)
+              -- Each wait is twice as long as the one before: a location without workers
+              -- must not fill the queue with messages about the same batches.
+              AND %(now)s - batch.enqueued_at >= batch.enqueued_at - batch.slot)
+    ORDER BY batch.slot, batch.id LIMIT %(most)s
+"""
+_ENDED: Final = f"""
+    SELECT id, slot FROM monitoring_batch
+    WHERE finished_at IS NULL AND expires_at <= %(now)s
+      AND (started_at IS NULL OR {LOST} AND {_WATCHED})
+    ORDER BY slot, id LIMIT %(most)s FOR UPDATE SKIP LOCKED
+"""
+_REASON: Final = "%(reasons)s::jsonb -> cause ->> 0"
+_DETAIL: Final = "%(reasons)s::jsonb -> cause ->> 1"
+_SETTLE: Final = f"""
+    WITH active AS (
+        SELECT location_id, max(started_at) AS last_start FROM monitoring_batch
+        WHERE finished_at IS NULL OR finished_at > %(now)s - interval '2 minutes'
+        GROUP BY location_id
+    ),
+    why AS (
+        SELECT id, CASE WHEN attempts > 0 THEN 'unfinished'
+                        WHEN enqueued_at IS NULL THEN 'unsent'
+                        WHEN active.last_start > enqueued_at THEN 'busy'
+                        ELSE 'untaken' END AS cause
+        FROM monitoring_batch LEFT JOIN active USING (location_id)
+        WHERE id = ANY(%(ids)s)
+    ),
+    missed AS (
+        INSERT INTO {partitions.TABLE} ({MISSED_COLUMNS})
+        SELECT {missed(kind="kind", reason=_REASON, detail=_DETAIL)}
+        FROM monitoring_batch JOIN why USING (id) CROSS JOIN unnest(domain_ids) AS domain_id
+        ON CONFLICT DO NOTHING RETURNING 1
+    ),
+    closed AS (
+        UPDATE monitoring_batch SET finished_at = %(now)s WHERE id = ANY(%(ids)s)
+    )
+    SELECT count(*) FROM missed
+"""
+_WHY: Final = {
+    "unfinished": (Reason.WORKER_LOST, "a worker took the check and did not finish it"),
+    "unsent": (Reason.NOT_DISPATCHED, "the check was not on the queue when its time was over"),
+    "busy": (Reason.OVERLOAD, "the workers were busy with other checks"),
+    "untaken": (Reason.WORKER_LOST, "no worker took the check"),
+}
 
 
-def settle(*, now: datetime, running_limit: timedelta) -> int:
+def renew(batch_ids: Collection[int], *, now: datetime) -> None:
+    """Keep batches for the worker that runs them, for another ``LEASE`` from now.
+
+    To be called every ``RENEW_SECONDS`` with all that a process has in hand: one statement.
+    """
+    if batch_ids:
+        with connection.cursor() as cursor:
+            cursor.execute(_RENEW, [now + LEASE, list(batch_ids)])
+
+
+def release(*, now: datetime) -> int:
+    """Take batches that can still be run from workers that died; return how many.
+
+    They are as if never sent, so ``dispatch.unsent`` names them.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_RELEASE, {"now": now})
+        return int(cursor.rowcount)
+
+
+def overdue(*, now: datetime) -> list[Hint]:
+    """Return the hints of batches whose messages seem lost and that may still be started."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _OVERDUE,
+            {
+                "now": now,
+                "overtaken": now - OVERTAKEN_AFTER,
+                "resend": now - RESEND_AFTER,
+                "most": MOST_AT_ONCE,
+            },
+        )
+        return [
+            Hint(batch_id, location, manual=kind == Kind.MANUAL.value, slow=slow)
+            for batch_id, location, kind, slow in cursor.fetchall()
+        ]
+
+
+def settle(*, now: datetime) -> int:
     """End the batches that can no longer be run: what has no row is missed, with the reason why.
 
-    A batch that was started in time is left alone until its worker must have ended.
-
-    Args:
-        now: the database's clock.
-        running_limit: how long a started batch may take.
+    A batch that was started in time is left alone while its worker lives.
 
     Returns:
         How many slots were recorded as missed.
     """
-    not_running = Q(started_at=None) | Q(started_at__lte=now - running_limit)
-    later_start = Batch.objects.filter(
-        location=OuterRef("location"), started_at__gt=OuterRef("enqueued_at")
-    )
-    with transaction.atomic():
-        batches = list(
-            Batch.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(not_running, finished_at=None, expires_at__lte=now)
-            .annotate(others_started=Exists(later_start))
-            .order_by("slot", "pk")[:MOST_AT_ONCE]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_ENDED, {"now": now, "most": MOST_AT_ONCE})
+        ended = cursor.fetchall()
+        if not ended:
+            return 0
+        partitions.ensure(slot for _, slot in ended)
+        cursor.execute(
+            _SETTLE,
+            {
+                "now": now,
+                "ids": [batch_id for batch_id, _ in ended],
+                "reasons": json.dumps(_WHY),
+            },
         )
-        partitions.ensure(batch.slot for batch in batches)
-        missed = 0
-        for batch in batches:
-            reason, detail = _why(batch, others_started=batch.others_started)
-            missed += ledger.insert_missed_of_batch(batch.pk, reason=reason, detail=detail)
-        Batch.objects.filter(pk__in=[batch.pk for batch in batches]).update(finished_at=now)
-    return missed
-
-
-def _why(batch: Batch, *, others_started: bool) -> tuple[Reason, str]:
-    if batch.started_at is not None:
-        return Reason.WORKER_LOST, "a worker took the check and did not finish it"
-    if batch.enqueued_at is None:
-        return Reason.NOT_DISPATCHED, "the check was not on the queue when its time was over"
-    if others_started:
-        return Reason.OVERLOAD, "the workers were busy with other checks"
-    return Reason.WORKER_LOST, "no worker took the check"
+        (missed,) = cursor.fetchone()
+        return int(missed)

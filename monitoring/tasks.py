@@ -5,7 +5,8 @@ Their queues are in the settings (``CELERY_TASK_ROUTES``); a check names its loc
 
 import gc
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
 from typing import Any, Final, ParamSpec
@@ -16,6 +17,8 @@ from celery.signals import worker_process_shutdown
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.db import OperationalError as DatabaseOutage
+from kombu.connection import Connection
+from kombu.exceptions import BatchPublishError
 from kombu.exceptions import OperationalError as QueueOutage
 
 from domains.clock import database_now
@@ -24,13 +27,16 @@ from monitoring.checking import Checker
 from monitoring.claiming import claim, hand_back
 from monitoring.dispatch import Hint
 from monitoring.own_addresses import OwnAddresses
-from monitoring.queues import probe_queue, queue
+from monitoring.queues import CONTROL, bound, probe_queue, queue
 
 log = structlog.get_logger(__name__)
 _P = ParamSpec("_P")
 
 DRAIN_SECONDS: Final = 8.0
 """How long a stopping process lets its checks end: a container is killed after its grace."""
+
+_SPARE_MESSAGES: Final = 100
+"""Messages that a queue may hold beside two for each batch that waits."""
 
 _RUNNING_LIMIT: Final = timedelta(seconds=settings.SENTINEL_BATCH_SECONDS)
 
@@ -63,16 +69,19 @@ _checker_lock = threading.Lock()
 def sweep() -> None:
     """Run the ticks that are due, settle what is overdue, and publish both."""
     now = database_now()
+    # First what is over: what a dead worker held is no longer in the way of what is due.
+    settling.settle(now=now)
+    settling.release(now=now)
     dispatch.sweep(now=now, retention=timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS))
-    settling.settle(now=now, running_limit=_RUNNING_LIMIT)
-    again = settling.overdue(now=now, running_limit=_RUNNING_LIMIT)
-    publish([*dispatch.unsent(), *dispatch.hints(again)])
+    publish([*dispatch.unsent(), *settling.overdue(now=now)])
 
 
 @shared_task(name="monitoring.retain", throws=_OUTAGE)
 @_outage_in_one_line
 def retain() -> None:
-    """Make the partitions of the days ahead, drop what is older than the retention."""
+    """Make the partitions of the days ahead, drop what is old: results and messages."""
+    dispatch.add_locations()
+    bound_queues()
     now = database_now()
     keep = timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS)
     retention.retain(now=now, keep=rolling.raw_needed(now=now, keep=keep))
@@ -101,34 +110,66 @@ def check(*, batch_id: int) -> None:
 
 
 def publish(hints: Iterable[Hint]) -> int:
-    """Put batches on their queues; return how many were accepted.
+    """Put batches on their queues, in one pipeline; return how many were accepted.
 
     A queue that is away is no error: the rows stay unsent, and the next sweep sends them.
     """
     waiting = list(hints)
     if not waiting:
         return 0
-    sent: list[int] = []
-    try:
-        # A connection of its own: one from the pool may be a dead one, and would first
-        # be retried for seconds in a request that needs no queue to be answered.
-        with current_app.connection_for_write() as connection:
+    with _queue_connection() as connection:
+        if connection is None:
+            return 0
+        with current_app.amqp.Producer(connection, auto_declare=False) as producer:
+            try:
+                with producer.batch():
+                    for hint in waiting:
+                        check.apply_async(
+                            kwargs={"batch_id": hint.batch_id},
+                            # A queue object: a location of other hosts is not declared here.
+                            queue=queue(probe_queue(hint.location, slow=hint.slow)),
+                            declare=(),  # a list in Redis is there when something is in it
+                            priority=0 if hint.manual else 9,
+                            retry=False,
+                            producer=producer,
+                        )
+            except (*connection.connection_errors, QueueOutage, BatchPublishError) as error:
+                # Some may have arrived: they are sent again, and started once all the same.
+                log.warning("queue is away", error=str(error))
+                return 0
+    dispatch.mark_enqueued([hint.batch_id for hint in waiting], now=database_now())
+    return len(waiting)
+
+
+def bound_queues() -> None:
+    """Keep queues that nobody consumes from growing."""
+    with _queue_connection() as connection:
+        if connection is None:
+            return
+        channel = connection.default_channel
+        bound(channel, CONTROL, most=_SPARE_MESSAGES)
+        for location, slow, open_batches in dispatch.outstanding():
+            name = probe_queue(location, slow=slow)
+            if bound(channel, name, most=2 * open_batches + _SPARE_MESSAGES):
+                log.warning("purged a queue of old messages", queue=name)
+                dispatch.forget_sent(location, slow=slow)
+
+
+@contextmanager
+def _queue_connection() -> Iterator[Connection | None]:
+    """Give a connection to the queue, or None where it is away.
+
+    One of its own: a connection from the pool may be a dead one, and would first be retried
+    for seconds in a request that needs no queue to be answered.
+    """
+    with current_app.connection_for_write() as connection:
+        try:
             connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
-            for hint in waiting:
-                check.apply_async(
-                    kwargs={"batch_id": hint.batch_id},
-                    # A queue object, since a location of other hosts is not declared here.
-                    queue=queue(probe_queue(hint.location)),
-                    priority=0 if hint.manual else 9,
-                    retry=False,
-                    connection=connection,
-                )
-                sent.append(hint.batch_id)
-    except QueueOutage as error:
-        log.warning("queue is away", error=str(error))
-    if sent:
-        dispatch.mark_enqueued(sent, now=database_now())
-    return len(sent)
+        except QueueOutage as error:
+            log.warning("queue is away", error=str(error))
+            yield None
+        else:
+            yield connection
 
 
 def checker() -> Checker:

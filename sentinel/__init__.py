@@ -8,7 +8,7 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``celery``: the Celery application, its queues and Beat's schedule.
 - ``api``, ``problems``: the NinjaAPI with its routers, and errors in their one shape.
 - ``access``: API keys.
-- ``health``: ``/livez`` and ``/readyz``.
+- ``health``: ``/livez`` and ``/readyz``. ``metrics``: ``/metrics``.
 - ``embedded``: PostgreSQL and Valkey from wheels, as programs to run.
 - ``supervisor``, ``cluster``: ``sentinel up``, the whole cluster as one command.
 - ``processes``, ``pulse``: what each process executes, and how it shows that it lives.

@@ -18,10 +18,18 @@ from domains.api import domains_router
 from domains.paging import BadCursor
 from domains.rules import FieldsRefused, pointer
 from domains.services import DomainNotFound
-from monitoring.api import EmptySpan, RunNotFound, observe
+from monitoring.api import BadParameter, EmptySpan, RunNotFound, observe
 from monitoring.api import router as monitoring_router
 from sentinel.access.authentication import BearerKey, HeaderKey
-from sentinel.problems import CONTENT_TYPE, DETAILS, invalid, problem, unavailable, unexpected
+from sentinel.problems import (
+    CONTENT_TYPE,
+    DETAILS,
+    invalid,
+    problem,
+    unauthenticated,
+    unavailable,
+    unexpected,
+)
 
 DESCRIPTION: Final = """
 Sentinel watches web services from the outside and keeps an exact ledger: every check that was
@@ -131,15 +139,6 @@ def _sent(request: HttpRequest, path: Sequence[str | int], kind: str) -> list[st
     return known
 
 
-def _unauthenticated(request: HttpRequest, _: AuthenticationError) -> HttpResponse:
-    return problem(
-        request,
-        401,
-        "a valid API key is needed: send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
-        headers={"WWW-Authenticate": "Bearer"},
-    )
-
-
 def _parameter(name: str, detail: str) -> list[dict[str, str]]:
     return [{"parameter": name, "detail": detail}]
 
@@ -147,7 +146,7 @@ def _parameter(name: str, detail: str) -> list[dict[str, str]]:
 # The one table from exception to answer; the most specific class of an exception counts.
 _ANSWERS: Final[dict[type[Exception], Any]] = {
     ValidationError: _invalid,
-    AuthenticationError: _unauthenticated,
+    AuthenticationError: lambda request, _: unauthenticated(request),
     DomainNotFound: lambda request, error: problem(request, 404, str(error)),
     RunNotFound: lambda request, error: problem(request, 404, str(error)),
     Http404: lambda request, _: problem(request, 404, "there is nothing at this address"),
@@ -159,6 +158,7 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
     EmptySpan: lambda request, _: invalid(
         request, _parameter("to", "it must be later than `from`")
     ),
+    BadParameter: lambda request, error: invalid(request, _parameter(error.name, str(error))),
     RequestDataTooBig: lambda request, _: problem(request, 413, DETAILS[413]),
     HttpError: lambda request, error: problem(request, error.status_code, str(error)),
     OperationalError: unavailable,

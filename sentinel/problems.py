@@ -43,6 +43,16 @@ def problem(
     return JsonResponse(body, status=status, content_type=CONTENT_TYPE, headers=headers)
 
 
+def unauthenticated(request: HttpRequest) -> HttpResponse:
+    """Answer that a key is needed, and how it is sent."""
+    return problem(
+        request,
+        401,
+        "a valid API key is needed: send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
 def invalid(request: HttpRequest, errors: list[dict[str, str]]) -> HttpResponse:
     """Answer that fields are not valid: each with its pointer or parameter, and the cure."""
     count = "1 field is" if len(errors) == 1 else f"{len(errors)} fields are"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
-from monitoring.queues import probe_queue, queue
+from monitoring.queues import CONTROL, probe_queue, queue
 from sentinel import embedded
 from sentinel.environment import encryption_keys, read_environment, secret_from
 from sentinel.listeners import listeners
@@ -92,7 +92,10 @@ DATABASES = {"default": _database(DATABASE_URL)}
 SENTINEL_LOCATION = ENVIRONMENT.SENTINEL_LOCATION
 SENTINEL_DOCS = ENVIRONMENT.SENTINEL_DOCS
 SENTINEL_ENCRYPTION_KEYS: Final = encryption_keys(ENVIRONMENT)
+SENTINEL_BATCH_SIZE = ENVIRONMENT.SENTINEL_BATCH_SIZE
 SENTINEL_RAW_RETENTION_DAYS = ENVIRONMENT.SENTINEL_RAW_RETENTION_DAYS
+SENTINEL_PARTITION = ENVIRONMENT.SENTINEL_PARTITION
+SENTINEL_METRICS_OPEN = ENVIRONMENT.SENTINEL_METRICS_OPEN
 # What may be checked beside public addresses, and what may not unless it is named exactly.
 SENTINEL_ALLOWED_TARGETS: Final = ENVIRONMENT.SENTINEL_ALLOWED_TARGETS
 SENTINEL_OWN_ADDRESSES: Final = (
@@ -125,20 +128,25 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_keepalive": True,
     "health_check_interval": 5,
     "global_keyprefix": "sentinel:",
-    # Manual checks (priority 0) are taken before scheduled ones (9).
-    "queue_order_strategy": "priority",
+    # Manual checks (priority 0) are taken before scheduled ones (9); among those, the two lanes
+    # of a location in turns, so that neither keeps the other waiting.
+    "queue_order_strategy": "round_robin",
     "priority_steps": [0, 9],
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # never give up: nobody restarts a worker
 CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 5
-CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_TASK_DEFAULT_QUEUE = CONTROL
 CELERY_TASK_CREATE_MISSING_QUEUES = False
-CELERY_TASK_QUEUES = (queue("control"), queue(probe_queue(SENTINEL_LOCATION)))
+CELERY_TASK_QUEUES = (
+    queue(CONTROL),
+    queue(probe_queue(SENTINEL_LOCATION)),
+    queue(probe_queue(SENTINEL_LOCATION, slow=True)),
+)
 CELERY_TASK_ROUTES = {
-    "monitoring.sweep": {"queue": "control"},
-    "monitoring.retain": {"queue": "control"},
-    "monitoring.roll_up": {"queue": "control"},
+    "monitoring.sweep": {"queue": CONTROL},
+    "monitoring.retain": {"queue": CONTROL},
+    "monitoring.roll_up": {"queue": CONTROL},
     "monitoring.check": {"queue": probe_queue(SENTINEL_LOCATION)},
 }
 CELERY_TASK_DEFAULT_PRIORITY = 9
@@ -146,7 +154,6 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_TASK_SEND_SENT_EVENT = True
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CONCURRENCY = ENVIRONMENT.SENTINEL_WORKER_PROCESSES or os.cpu_count() or 2

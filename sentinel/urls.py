@@ -7,6 +7,7 @@ from django.urls import path
 
 from sentinel.api import api
 from sentinel.health import livez, readyz
+from sentinel.metrics import metrics
 from sentinel.problems import DETAILS, problem, unexpected
 
 
@@ -32,5 +33,6 @@ urlpatterns = [
     path("", home),
     path("livez", livez),
     path("readyz", readyz),
+    path("metrics", metrics),
     path("api/", api.urls),
 ]

@@ -47,7 +47,7 @@ def counts():
 class Migration(migrations.Migration):
     dependencies = [
         ("domains", "0002_requests"),
-        ("monitoring", "0002_what_hops_and_certificates_say"),
+        ("monitoring", "0004_pack_the_ledger"),
     ]
 
     operations = [

@@ -97,11 +97,13 @@ class Whole:
 
     def _wave(self, ids: Sequence[int], *, singly: bool = False) -> datetime:
         """Write the batches of a slot that is now, queue them, and wait until all are stored."""
+        from django.conf import settings
+
         from domains.clock import database_now
         from monitoring import dispatch, tasks
         from monitoring.models import Batch, Kind, Location
 
-        size = 1 if singly else dispatch.BATCH_SIZE
+        size = 1 if singly else settings.SENTINEL_BATCH_SIZE
         slot = database_now()
         location = Location.objects.get()
         Batch.objects.bulk_create(

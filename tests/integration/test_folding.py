@@ -14,6 +14,7 @@ from monitoring.ledger import Row
 from monitoring.models import DomainState, Kind, Location, Result, Transition
 from monitoring.probes.outcome import Certificate, Hop, Outcome, Phases, Reason, State
 from monitoring.recording import record
+from monitoring.verdict import SLOW_US
 from tests.conftest import NOW, MakeDomain
 
 ENDS = datetime(2027, 2, 1, 8, tzinfo=UTC)
@@ -174,3 +175,27 @@ def test_a_check_without_redirects_stores_no_hops(
     record([observed(make_domain(), 0, SECURE)])
 
     assert Result.objects.get().hops is None
+
+
+def test_the_lane_follows_the_newest_check_and_unchanged_it_writes_nothing(
+    make_domain: MakeDomain, observed: Observed
+) -> None:
+    domain = make_domain()
+    slow = replace(PLAIN, total_us=SLOW_US)
+
+    def lane() -> bool:
+        return DomainState.objects.get().slow
+
+    record([observed(domain, 1, PLAIN)])
+    assert not lane()
+    record([observed(domain, 3, slow)])
+    assert lane()
+    with CaptureQueriesContext(connection) as captured:
+        record([observed(domain, 4, slow)])
+    assert not any("UPDATE" in query["sql"] for query in captured.captured_queries)
+    record([observed(domain, 2, PLAIN)])
+    assert lane()
+    record([observed(domain, 5, PLAIN), observed(domain, 6, slow)])
+    assert lane()
+    record([observed(domain, 7, PLAIN)])
+    assert not lane()

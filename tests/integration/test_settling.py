@@ -3,16 +3,20 @@
 from datetime import datetime, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from domains.models import Domain
-from monitoring import dispatch, history, partitions, settling
+from monitoring import dispatch, history, ledger, partitions, settling
 from monitoring.claiming import claim, hand_back
-from monitoring.models import Batch, Location, Result
+from monitoring.ledger import Row
+from monitoring.models import Batch, Kind, Location, Result, Tick
 from monitoring.probes.guard import Guard
-from monitoring.schedule import TICK
+from monitoring.probes.outcome import Outcome, State
+from monitoring.schedule import TICK, tick_at
 from tests.conftest import NOW, MakeDomain
 
-RUNNING = timedelta(seconds=75)
+RUNNING = settling.LEASE
 
 
 @pytest.fixture
@@ -22,18 +26,35 @@ def domain(make_domain: MakeDomain) -> Domain:
 
 @pytest.fixture
 def batch(domain: Domain) -> Batch:
-    for number in range(12):
-        dispatch.sweep(now=NOW + number * TICK, retention=timedelta(days=30))
+    dispatch.sweep(now=NOW, retention=timedelta(days=30))
     return Batch.objects.get()
 
 
+def up(domain: Domain, batch: Batch) -> Row:
+    return Row(
+        domain_id=domain.pk,
+        location_id=batch.location_id,
+        slot=batch.slot,
+        kind=Kind.SCHEDULED,
+        started_at=batch.slot,
+        outcome=Outcome(state=State.UP, total_us=1),
+    )
+
+
 def settle(now: datetime) -> list[tuple[str, str | None]]:
-    settling.settle(now=now, running_limit=RUNNING)
+    settling.settle(now=now)
     return list(Result.objects.values_list("state", "reason"))
 
 
 def overdue(now: datetime) -> list[int]:
-    return [batch.pk for batch in settling.overdue(now=now, running_limit=RUNNING)]
+    return [hint.batch_id for hint in settling.overdue(now=now)]
+
+
+def watch(now: datetime) -> None:
+    """Be the sweeps of the half minute before."""
+    for back in (0, 5, 10, 15, 20):
+        ago = now - timedelta(seconds=back)
+        Tick.objects.get_or_create(instant=tick_at(ago), defaults={"swept_at": ago})
 
 
 def take(batch: Batch, now: datetime) -> bool:
@@ -99,26 +120,39 @@ def test_busy_workers_are_named_as_the_reason(batch: Batch, make_domain: MakeDom
     assert other.finished_at is None
 
 
-def test_a_running_batch_is_left_alone_until_its_worker_must_have_ended(batch: Batch) -> None:
-    started = batch.slot + timedelta(seconds=50)
+def test_a_running_batch_is_left_alone_while_its_worker_lives(batch: Batch) -> None:
+    started = batch.expires_at - timedelta(seconds=5)
     assert take(batch, started)
-    assert settle(started + timedelta(seconds=74)) == []
-    assert overdue(started + timedelta(seconds=5)) == []
-    assert settle(started + timedelta(seconds=75)) == [("missed", "worker_lost")]
+    for seconds in (5, 10, 15, 20, 25):
+        now = started + timedelta(seconds=seconds)
+        watch(now)
+        settling.renew([batch.pk], now=now)
+        assert settling.release(now=now) == 0
+        assert settle(now + settling.LEASE - timedelta(seconds=1)) == []
+    watch(now + settling.LEASE)
+    assert settle(now + settling.LEASE) == [("missed", "worker_lost")]
+
+
+def test_a_lease_that_could_not_be_renewed_is_not_lost(batch: Batch) -> None:
+    """The database was away: the worker gets the time to say that it lives, and to store."""
+    assert take(batch, batch.slot)
+    back = batch.expires_at + timedelta(seconds=60)
+    Tick.objects.create(instant=tick_at(back), swept_at=back)
+    assert settle(back) == []
+    settling.renew([batch.pk], now=back + timedelta(seconds=4))
+    later = back + timedelta(seconds=12)
+    assert settle(later) == []
+    settling.renew([batch.pk], now=later)
+    lost = later + settling.LEASE
+    watch(lost)
+    assert settle(lost) == [("missed", "worker_lost")]
 
 
 def test_only_what_has_no_row_is_missed(make_domain: MakeDomain) -> None:
     domains = [make_domain(interval=5) for _ in range(3)]
     dispatch.sweep(now=NOW, retention=timedelta(days=30))
     batch = Batch.objects.get()
-    Result.objects.create(
-        domain=domains[1],
-        location=batch.location,
-        slot=NOW,
-        kind="scheduled",
-        started_at=NOW,
-        state="up",
-    )
+    ledger.insert([up(domains[1], batch)])
     settle(batch.expires_at)
     found = Result.objects.order_by("domain_id").values_list("domain_id", "state")
     assert list(found) == [
@@ -141,16 +175,12 @@ def test_a_dead_workers_batch_is_taken_again(domain: Domain, make_domain: MakeDo
     )
     assert take(slow, NOW)
     partitions.ensure([NOW])
-    Result.objects.create(
-        domain=domain,
-        location=slow.location,
-        slot=NOW,
-        kind="scheduled",
-        started_at=NOW,
-        state="up",
-    )
+    ledger.insert([up(domain, slow)])
     later = NOW + RUNNING
-    assert overdue(later) == [slow.pk]
+    assert settling.release(now=later) == 0  # no sweep has run: nobody could see it alive
+    watch(later)
+    assert settling.release(now=later) == 1
+    assert [hint.batch_id for hint in dispatch.unsent()] == [slow.pk]
     work = claim(slow.pk, now=later, running_limit=RUNNING, guard=Guard())
     assert work is not None
     assert list(work.targets) == [pk for pk in slow.domain_ids if pk != domain.pk]
@@ -164,6 +194,64 @@ def test_a_batch_handed_back_is_sent_at_once(batch: Batch) -> None:
     hand_back([batch.pk])
     assert [hint.batch_id for hint in dispatch.unsent()] == [batch.pk]
     assert take(batch, batch.slot + timedelta(seconds=1))
+
+
+def test_a_message_that_was_overtaken_is_lost(batch: Batch, make_domain: MakeDomain) -> None:
+    dispatch.mark_enqueued([batch.pk], now=batch.slot)
+    later = batch.slot + TICK
+    other = Batch.objects.create(
+        kind="scheduled",
+        location=batch.location,
+        slot=later,
+        expires_at=later + timedelta(hours=1),
+        domain_ids=[make_domain().pk],
+        enqueued_at=later,
+        started_at=later + TICK,
+    )
+    assert overdue(batch.slot + timedelta(seconds=9)) == []
+    assert overdue(batch.slot + timedelta(seconds=10)) == [batch.pk]
+    Batch.objects.filter(pk=other.pk).update(slow=True)
+    assert overdue(batch.slot + timedelta(seconds=10)) == []
+
+
+def test_what_waits_behind_others_is_not_sent_twice(batch: Batch, make_domain: MakeDomain) -> None:
+    """The queue is long and moves: the message is on its way."""
+    dispatch.mark_enqueued([batch.pk], now=batch.slot)
+    Batch.objects.create(
+        kind="scheduled",
+        location=batch.location,
+        slot=batch.slot - TICK,
+        expires_at=batch.slot + timedelta(hours=1),
+        domain_ids=[make_domain().pk],
+        enqueued_at=batch.slot - TICK,
+        started_at=batch.slot + timedelta(seconds=35),
+    )
+    assert overdue(batch.slot + timedelta(seconds=40)) == []
+
+
+def test_settling_costs_as_many_statements_however_much_has_ended(domain: Domain) -> None:
+    place = Location.objects.create(name="local")
+    partitions.ensure([NOW])
+
+    def statements(ended: int) -> int:
+        start = NOW + Batch.objects.count() * timedelta(microseconds=1)
+        Batch.objects.bulk_create(
+            Batch(
+                kind="scheduled",
+                location=place,
+                slot=start + number * timedelta(microseconds=1),
+                expires_at=NOW + TICK,
+                domain_ids=[domain.pk],
+            )
+            for number in range(ended)
+        )
+        with CaptureQueriesContext(connection) as captured:
+            assert settling.settle(now=NOW + TICK) == ended
+        return len(captured)
+
+    one = statements(1)
+    assert statements(200) == one
+    assert statements(0) < one
 
 
 def test_a_message_that_comes_too_late_starts_nothing(batch: Batch) -> None:

@@ -4,6 +4,7 @@ import threading
 from datetime import datetime, timedelta
 
 import pytest
+from django.conf import settings as django_settings
 from django.db import connection
 from django.db.models import F
 from hypothesis import HealthCheck, given, settings
@@ -20,9 +21,24 @@ RETENTION = timedelta(days=30)
 
 def slots_of(domain: Domain) -> list[datetime]:
     """Every slot of a domain that is in a batch or already a row, with repetitions."""
-    planned = [batch.slot for batch in Batch.objects.all() if domain.pk in batch.domain_ids]
+    planned = list(
+        Batch.objects.filter(domain_ids__contains=[domain.pk]).values_list("slot", flat=True)
+    )
     missed = list(Result.objects.filter(domain_id=domain.pk).values_list("slot", flat=True))
     return sorted(planned + missed)
+
+
+def slots(
+    domain: Domain, since: datetime, until: datetime, interval: int | None = None
+) -> list[datetime]:
+    """What a domain is due at in a schedule that held from ``since`` until before ``until``."""
+    every = domain.interval if interval is None else interval
+    return list(schedule.slots(domain.pk, every, since, start=since, end=until))
+
+
+def serve(now: datetime) -> None:
+    """Be a worker for whom nothing is left to do."""
+    Batch.objects.filter(finished_at=None).update(started_at=now, finished_at=now)
 
 
 def sweep(now: datetime) -> int:
@@ -54,7 +70,7 @@ def test_each_domain_is_due_once_an_interval(make_domain: MakeDomain) -> None:
         sweep(NOW + number * schedule.TICK)
     end = NOW + 24 * schedule.TICK
     for domain in domains:
-        assert slots_of(domain) == list(schedule.slots(domain.pk, domain.interval, NOW, end))
+        assert slots_of(domain) == slots(domain, NOW, end)
 
 
 def test_a_batch_carries_its_slot_and_the_instant_after_which_it_is_too_late(
@@ -68,10 +84,11 @@ def test_a_batch_carries_its_slot_and_the_instant_after_which_it_is_too_late(
 
 
 def test_many_domains_are_split_into_batches_of_bounded_size(make_domain: MakeDomain) -> None:
-    domains = [make_domain(interval=5) for _ in range(2 * dispatch.BATCH_SIZE + 1)]
+    size = django_settings.SENTINEL_BATCH_SIZE
+    domains = [make_domain(interval=5) for _ in range(2 * size + 1)]
     sweep(NOW)
     sizes = [len(batch.domain_ids) for batch in Batch.objects.order_by("pk")]
-    assert sorted(sizes) == [1, dispatch.BATCH_SIZE, dispatch.BATCH_SIZE]
+    assert sorted(sizes) == [1, size, size]
     planned = [pk for batch in Batch.objects.all() for pk in batch.domain_ids]
     assert sorted(planned) == [domain.pk for domain in domains]
 
@@ -86,9 +103,10 @@ def test_a_second_sweep_of_the_same_tick_does_nothing(make_domain: MakeDomain) -
 def test_ticks_that_were_skipped_are_caught_up(make_domain: MakeDomain) -> None:
     domain = make_domain(interval=300)
     sweep(NOW)
+    serve(NOW)
     late = NOW + timedelta(seconds=550)
     sweep(late)
-    due = list(schedule.slots(domain.pk, 300, NOW, late + schedule.TICK))
+    due = slots(domain, NOW, late + schedule.TICK)
     assert slots_of(domain) == due
     in_time = [slot for slot in due if slot + timedelta(seconds=300) > late or slot == NOW]
     assert sorted(batch.slot for batch in Batch.objects.all()) == in_time
@@ -97,6 +115,7 @@ def test_ticks_that_were_skipped_are_caught_up(make_domain: MakeDomain) -> None:
 def test_a_slot_that_is_caught_up_after_its_interval_is_missed(make_domain: MakeDomain) -> None:
     domain = make_domain(interval=5)
     sweep(NOW)
+    serve(NOW)
     sweep(NOW + timedelta(seconds=60))
     missed = Result.objects.filter(domain_id=domain.pk)
     assert {row.slot for row in missed} == {NOW + n * schedule.TICK for n in range(1, 12)}
@@ -116,7 +135,7 @@ def test_a_long_outage_becomes_missed_rows_and_the_ledger_adds_up(
         if not Tick.objects.filter(expected=None).exists():
             break
     end = back + (number + 1) * schedule.TICK
-    assert slots_of(domain) == list(schedule.slots(domain.pk, 60, NOW, end))
+    assert slots_of(domain) == slots(domain, NOW, end)
     ledger = history.ledger(NOW, end)
     assert ledger.balanced
     assert ledger.expected == len(slots_of(domain))
@@ -148,7 +167,7 @@ def test_slots_before_registration_or_a_new_schedule_are_not_due(make_domain: Ma
     end = NOW + timedelta(seconds=51)
     sweep(end)
     before = [NOW + n * schedule.TICK for n in (2, 3, 4, 5, 6)]
-    assert slots_of(domain) == before + list(schedule.slots(domain.pk, 10, change, end))
+    assert slots_of(domain) == before + slots(domain, change, end, 10)
 
 
 def test_each_location_has_its_own_slot(make_domain: MakeDomain) -> None:
@@ -199,10 +218,8 @@ def test_sweeps_at_once_plan_each_slot_once() -> None:
     for thread in threads:
         thread.join()
     assert sum(ran) == 12
-    planned = [
-        (pk, batch.slot) for batch in Batch.objects.filter(slot__gte=NOW) for pk in batch.domain_ids
-    ]
-    assert len(planned) == len(set(planned)) == 12 * len(ids)
+    for pk in ids:
+        assert slots_of(Domain(pk=pk)) == [NOW + n * schedule.TICK for n in range(-1, 12)]
 
 
 def test_what_was_due_before_a_change_stays_due_for_a_late_sweep(make_domain: MakeDomain) -> None:
@@ -217,14 +234,14 @@ def test_what_was_due_before_a_change_stays_due_for_a_late_sweep(make_domain: Ma
     sweep(end)
     expected = {
         changed.pk: [
-            *schedule.slots(changed.pk, 10, NOW, change),
-            *schedule.slots(changed.pk, 15, change, end),
+            *slots(changed, NOW, change, 10),
+            *slots(changed, change, end, 15),
         ],
-        paused.pk: list(schedule.slots(paused.pk, 10, NOW, change)),
-        deleted_id: list(schedule.slots(deleted_id, 10, NOW, change)),
+        paused.pk: list(slots(paused, NOW, change, 10)),
+        deleted_id: list(slots(Domain(pk=deleted_id), NOW, change, 10)),
     }
-    for domain_id, slots in expected.items():
-        assert slots_of(Domain(pk=domain_id)) == slots
+    for domain_id, wanted in expected.items():
+        assert slots_of(Domain(pk=domain_id)) == wanted
     assert history.ledger(NOW, end).expected == sum(map(len, expected.values()))
 
 

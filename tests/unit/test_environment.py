@@ -51,7 +51,10 @@ def test_nothing_needs_to_be_set() -> None:
         "SENTINEL_REFUSED_TARGETS": (),
         "SENTINEL_NAMESERVERS": (),
         "SENTINEL_WORKER_PROCESSES": None,
+        "SENTINEL_BATCH_SIZE": 250,
         "SENTINEL_RAW_RETENTION_DAYS": 30,
+        "SENTINEL_PARTITION": "daily",
+        "SENTINEL_METRICS_OPEN": False,
         "SENTINEL_ALLOWED_HOSTS": ("*",),
         "SENTINEL_DOCS": True,
     }
@@ -108,6 +111,7 @@ def test_empty_is_unset(monkeypatch: Patch, name: str) -> None:
         ),
         ("SENTINEL_WORKER_PROCESSES", "256", 256),
         ("SENTINEL_RAW_RETENTION_DAYS", "2", 2),
+        ("SENTINEL_BATCH_SIZE", "1", 1),
         ("SENTINEL_ALLOWED_HOSTS", "a.example, b.example,", ("a.example", "b.example")),
         ("SENTINEL_DOCS", "False", False),
         ("SENTINEL_DOCS", "0", False),
@@ -175,6 +179,8 @@ def test_a_value_is_read_from_its_variable_or_its_file(
         ("SENTINEL_WORKER_PROCESSES", "0", "from 1 to 256"),
         ("SENTINEL_WORKER_PROCESSES", "many", "from 1 to 256"),
         ("SENTINEL_RAW_RETENTION_DAYS", "1", "from 2 to 3650"),
+        ("SENTINEL_BATCH_SIZE", "0", "from 1 to 2000"),
+        ("SENTINEL_BATCH_SIZE", "many", "from 1 to 2000"),
         ("SENTINEL_DOCS", "maybe", "write true or false"),
     ],
 )

@@ -1,0 +1,1 @@
+"""What ``manage.py`` can do beside Django's own commands."""

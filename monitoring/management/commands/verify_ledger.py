@@ -1,0 +1,58 @@
+"""``manage.py verify_ledger``: whether every slot of a span has exactly its row."""
+
+from argparse import ArgumentParser
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from domains.clock import database_now
+from monitoring.models import Location, Tick
+from monitoring.verification import verify
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)  # argparse says which option a ValueError is of
+    if instant.tzinfo is None:
+        raise ValueError(text)
+    return instant
+
+
+class Command(BaseCommand):
+    """Exit status 0: the ledger holds. 1: it does not, and the first violation is printed."""
+
+    help = "Verify that every slot that was due has exactly one row, and that no other has."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take a span and a location."""
+        text = "RFC 3339, such as 2026-11-23T12:00:00Z"
+        parser.add_argument(
+            "--from", dest="start", type=_instant, help=f"{text}; default: the first tick"
+        )
+        parser.add_argument("--to", dest="end", type=_instant, help=f"{text}; default: now")
+        parser.add_argument("--location", help="the name of one location; default: all")
+
+    def handle(self, **options: Any) -> None:
+        """Print what was verified.
+
+        Raises:
+            CommandError: the ledger does not hold, or an option makes no sense.
+        """
+        oldest = Tick.objects.order_by("instant").first()
+        end = options["end"] or database_now()
+        start = options["start"] or (oldest.instant if oldest else end - timedelta(days=1))
+        if end <= start:
+            raise CommandError("--to must be later than --from", returncode=2)
+        place = None
+        if options["location"] is not None:
+            place = Location.objects.filter(name=options["location"]).first()
+            if place is None:
+                raise CommandError(f"there is no location {options['location']}", returncode=2)
+        due = 0
+        for progress in verify(start, end, location_id=None if place is None else place.pk):
+            if progress.violation is not None:
+                raise CommandError(f"the ledger does not hold: {progress.violation}")
+            due += progress.due
+        self.stdout.write(f"The ledger holds from {start.isoformat()} to {end.isoformat()}.")
+        if place is None:
+            self.stdout.write(f"{due} slots were due.")
