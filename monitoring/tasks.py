@@ -22,7 +22,7 @@ from kombu.exceptions import BatchPublishError
 from kombu.exceptions import OperationalError as QueueOutage
 
 from domains.clock import database_now
-from monitoring import dispatch, probes, retention, settling
+from monitoring import dispatch, probes, retention, rolling, settling
 from monitoring.checking import Checker
 from monitoring.claiming import claim, hand_back
 from monitoring.dispatch import Hint
@@ -82,7 +82,17 @@ def retain() -> None:
     """Make the partitions of the days ahead, drop what is old: results and messages."""
     dispatch.add_locations()
     bound_queues()
-    retention.retain(now=database_now(), keep=timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS))
+    now = database_now()
+    keep = timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS)
+    retention.retain(now=now, keep=rolling.raw_needed(now=now, keep=keep))
+    rolling.retain(now=now, raw_kept=keep)
+
+
+@shared_task(name="monitoring.roll_up", throws=_OUTAGE)
+@_outage_in_one_line
+def roll_up() -> None:
+    """Roll up what is due, for half a second at most: what is left waits for the next tick."""
+    rolling.roll_up(now=database_now())
 
 
 @shared_task(name="monitoring.check", throws=_OUTAGE)

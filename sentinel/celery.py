@@ -92,6 +92,12 @@ app.conf.beat_schedule = {
         "schedule": EveryTick(),
         "options": {"queue": "control", "priority": 0},
     },
+    # A bounded piece a tick: a tenth of a core while there is something to catch up with.
+    "roll-up": {
+        "task": "monitoring.roll_up",
+        "schedule": EveryTick(),
+        "options": {"queue": "control", "expires": TICK_SECONDS},
+    },
     "retain": {
         "task": "monitoring.retain",
         "schedule": EveryTick(seconds=300),
