@@ -38,8 +38,6 @@ DRAIN_SECONDS: Final = 8.0
 _SPARE_MESSAGES: Final = 100
 """Messages that a queue may hold beside two for each batch that waits."""
 
-_RUNNING_LIMIT: Final = timedelta(seconds=settings.SENTINEL_BATCH_SECONDS)
-
 _OUTAGE: Final = (DatabaseOutage, InterfaceError)
 """What a database that is away raises: a failed task, but no defect, so no traceback."""
 
@@ -104,7 +102,7 @@ def check(*, batch_id: int) -> None:
             batch_id,
             guard=_own_addresses.guard(),  # first: it may wait, and the clock is to be of now
             now=database_now(),
-            running_limit=_RUNNING_LIMIT,
+            lease=settling.LEASE,
         )
     )
 

@@ -9,7 +9,7 @@ import asyncio
 import select
 from collections.abc import Callable
 from typing import Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 IN: Final = select.EPOLLIN
 OUT: Final = select.EPOLLOUT
@@ -30,6 +30,7 @@ class Poller:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._epoll = select.epoll()
         self._listeners: dict[int, Callable[[int], None]] = {}
+        self._loop = proxy(loop)
         loop.add_reader(self._epoll.fileno(), self._tell)
 
     def watch(self, descriptor: int, listener: Callable[[int], None]) -> None:
@@ -44,6 +45,11 @@ class Poller:
     def forget(self, descriptor: int) -> None:
         """Stop telling; the descriptor is to be closed, which takes it from the kernel's set."""
         self._listeners.pop(descriptor, None)
+
+    def close(self) -> None:
+        """Tell nothing any more."""
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
 
     def _tell(self) -> None:
         for descriptor, events in self._epoll.poll(0, _MOST_AT_ONCE):
@@ -62,3 +68,9 @@ def poller(loop: asyncio.AbstractEventLoop) -> Poller:
     if found is None:
         found = _pollers[loop] = Poller(loop)
     return found
+
+
+def close(loop: asyncio.AbstractEventLoop) -> None:
+    """Let go of a loop's own, if it has one, before the loop ends."""
+    if (found := _pollers.pop(loop, None)) is not None:
+        found.close()
