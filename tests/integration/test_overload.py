@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from domains.models import Domain
 from domains.services import create_domain
@@ -20,7 +20,7 @@ SIZE = 10
 
 
 @pytest.fixture(autouse=True)
-def _small_batches(settings: SettingsWrapper) -> None:
+def _small_batches(settings: Settings) -> None:
     settings.SENTINEL_BATCH_SIZE = SIZE
 
 

@@ -9,7 +9,7 @@ from django.db.models import F
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django.fixtures import Settings
 
 from domains.models import Domain
 from domains.services import change_domain, create_domain, delete_domain
@@ -85,7 +85,7 @@ def test_a_batch_carries_its_slot_and_the_instant_after_which_it_is_too_late(
 
 
 def test_many_domains_are_split_into_batches_of_bounded_size(
-    make_domain: MakeDomain, settings: SettingsWrapper
+    make_domain: MakeDomain, settings: Settings
 ) -> None:
     size = settings.SENTINEL_BATCH_SIZE = 10
     domains = [make_domain(interval=5) for _ in range(2 * size + 1)]
