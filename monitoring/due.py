@@ -62,12 +62,16 @@ DUE: Final = f"""
                  = {PHASE_SQL.format(id="past.domain_id", interval="past.interval")})
         WHERE past.until > (SELECT min(instant) FROM tick)
     ),
+    places AS (  -- few lists of names are in use: each is looked up once
+        SELECT locations, location.id AS location_id
+        FROM (SELECT DISTINCT locations FROM scheduled) AS list
+        JOIN monitoring_location AS location ON location.name = ANY (locations)
+    ),
     due AS MATERIALIZED (
-        SELECT scheduled.id AS domain_id, location.id AS location_id,
+        SELECT scheduled.id AS domain_id, places.location_id,
                scheduled.instant AS slot, scheduled.epoch,
                scheduled.instant + make_interval(secs => scheduled.interval) AS expires_at
-        FROM scheduled
-        JOIN monitoring_location AS location ON location.name = ANY (scheduled.locations)
+        FROM scheduled JOIN places USING (locations)
     )
 """
 """Every due slot of the parameter ``ticks``, as the relation ``due`` (domain_id, location_id,
@@ -147,17 +151,18 @@ RUN_TICKS: Final = f"""
         FROM planned WHERE reason IS NOT NULL
         ON CONFLICT DO NOTHING
     ),
-    numbered AS (
-        SELECT *, (row_number() OVER (PARTITION BY location_id, slow, slot, expires_at
-                                      ORDER BY domain_id) - 1) / %(size)s AS number
+    grouped AS (
+        SELECT location_id, slow, slot, epoch, expires_at,
+               array_agg(domain_id ORDER BY domain_id) AS ids
         FROM planned WHERE reason IS NULL
+        GROUP BY location_id, slow, slot, epoch, expires_at
     )
     INSERT INTO monitoring_batch
         (kind, location_id, slow, slot, expires_at, domain_ids, attempts)
-    SELECT 'scheduled', location_id, slow, slot, expires_at, array_agg(domain_id), 0
-    FROM numbered GROUP BY location_id, slow, slot, expires_at, number
+    SELECT 'scheduled', location_id, slow, slot, expires_at, ids[at:at + %(size)s - 1], 0
+    FROM grouped CROSS JOIN generate_series(1, cardinality(ids), %(size)s) AS at
     -- In another order at each tick: what comes last is what is late first.
-    ORDER BY slot, hashint8extended(min(domain_id), extract(epoch FROM slot)::bigint)
+    ORDER BY slot, hashint8extended(ids[at], epoch)
 """
 """Counts, batches and missed rows of ticks.
 

@@ -79,11 +79,11 @@ def sweep() -> None:
 def retain() -> None:
     """Make the partitions of the days ahead, drop what is old: results and messages."""
     dispatch.add_locations()
-    bound_queues()
     now = database_now()
     keep = timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS)
     retention.retain(now=now, keep=rolling.raw_needed(now=now, keep=keep))
     rolling.retain(now=now, raw_kept=keep)
+    bound_queues()
 
 
 @shared_task(name="monitoring.roll_up", throws=_OUTAGE)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from pytest_django.fixtures import Settings
 
 from domains.models import Domain
 from domains.services import create_domain
@@ -23,8 +24,8 @@ UP = Outcome(state=State.UP, total_us=0)
 
 
 @pytest.fixture(autouse=True)
-def _small_batches(settings: object) -> None:
-    settings.SENTINEL_BATCH_SIZE = SIZE  # type: ignore[attr-defined]
+def _small_batches(settings: Settings) -> None:
+    settings.SENTINEL_BATCH_SIZE = SIZE
 
 
 def register(count: int, *, interval: int, locations: tuple[str, ...] = ("local",)) -> list[int]:
@@ -105,34 +106,34 @@ def reasons() -> Counter[str | None]:
 
 def test_three_times_what_workers_can_do_is_shed_and_what_is_run_is_run_soon(db: None) -> None:
     register(360, interval=60)  # 6 a second
-    waited, most = run(Workers(rate=2), 48)
+    waited, most = run(Workers(rate=2), 36)
     assert max(waited) < 60
     assert most * SIZE < 60 * 2 * 2  # never more than workers take in the time of a message
     assert set(reasons()) == {"overload"}
     done = Result.objects.filter(state="up").count()
-    assert done > 0.9 * 2 * 240  # nothing is shed that could have been run
-    ledger = history.ledger(NOW - TICK, NOW + 48 * TICK)
+    assert done > 0.9 * 2 * 180  # nothing is shed that could have been run
+    ledger = history.ledger(NOW - TICK, NOW + 36 * TICK)
     assert ledger.balanced, ledger
-    assert ledger.expected == 48 * 30
+    assert ledger.expected == 36 * 30
 
 
 def test_another_part_of_the_domains_is_shed_each_time(db: None) -> None:
     register(60, interval=5)
-    run(Workers(rate=4), 48)
+    run(Workers(rate=4), 30)
     shed = Counter(Result.objects.filter(reason="overload").values_list("domain_id", flat=True))
     assert len(shed) == 60
-    assert max(shed.values()) < 46
+    assert max(shed.values()) < 28
 
 
 @pytest.mark.parametrize("rate", [10, 7])
 def test_workers_that_keep_up_lose_nothing(db: None, rate: int) -> None:
     register(360, interval=60)
-    waited, _ = run(Workers(rate=rate), 36)
+    waited, _ = run(Workers(rate=rate), 24)
     assert not reasons()
     assert max(waited) < 15
 
 
-@pytest.mark.parametrize("pause", [2, 4, 5])
+@pytest.mark.parametrize("pause", [2, 5])
 def test_a_pause_that_can_be_made_up_for_sheds_nothing(db: None, pause: int) -> None:
     """A restart of workers or Redis, seconds long."""
     register(360, interval=60)
@@ -148,11 +149,12 @@ def test_a_pause_that_can_be_made_up_for_sheds_nothing(db: None, pause: int) -> 
 def test_a_place_without_workers_keeps_little_and_names_the_reason(db: None) -> None:
     register(120, interval=60, locations=("nowhere",))
     register(120, interval=60)
-    run(Workers(rate=10), 48)
+    run(Workers(rate=10), 30)
     nowhere = Location.objects.get(name="nowhere")
     assert {row.reason for row in Result.objects.filter(state="missed")} == {"worker_lost"}
     assert not Result.objects.exclude(location=nowhere).filter(state="missed").exists()
-    assert Batch.objects.filter(location=nowhere, finished_at=None).count() <= 6
+    kept = Batch.objects.filter(location=nowhere, finished_at=None)
+    assert kept.values("slot").distinct().count() <= 30 / 5 + 1
 
 
 def test_a_queue_that_is_away_is_named_as_the_reason(db: None) -> None:
