@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 IN_FLIGHT_LIMIT: Final = 2000
 """Checks under way in one process; a batch that would pass it waits its turn."""
 
+SLOW_LIMIT: Final = 1500
+"""Of these, checks of the slow lane: targets that hang leave room for those that answer."""
+
 CHUNK_ROWS: Final = 250
 CHUNK_SECONDS: Final = 1.0
 """What has ended is handed to the recorder when it is so much, or has waited for so long, or
@@ -56,9 +59,11 @@ class Checker:
         self._loop = uvloop.new_event_loop()
         self._capacity = threading.Condition()
         self._in_flight = 0
+        self._slow_in_flight = 0
         self._open: dict[int, Work] = {}
         self._admission = Admission(self._loop, self._check)
         self._rows: list[Row] = []
+        self._slow_rows = 0
         self._finished: list[int] = []
         self._due: asyncio.TimerHandle | None = None
         self._under_way = 0
@@ -88,11 +93,17 @@ class Checker:
             return False
         with self._capacity:
             self._in_flight += work.left
+            if work.slow:
+                self._slow_in_flight += work.left
         self._open[work.batch_id] = work
         if not work.left:
             self._recorder.take(Chunk((), (work.batch_id,)))
         self._loop.call_soon_threadsafe(self._start, work)
         return True
+
+    def has_room_for_slow(self) -> bool:
+        """Return whether a batch of the slow lane may be begun here."""
+        return self._slow_in_flight < SLOW_LIMIT
 
     def drain(self, seconds: float) -> bool:
         """Let what is under way end and be recorded; return whether it did within ``seconds``."""
@@ -146,6 +157,8 @@ class Checker:
     def _keep_row(self, work: Work, row: Row) -> None:
         self._rows.append(row)
         self._under_way -= 1
+        if work.slow:
+            self._slow_rows += 1
         work.left -= 1
         if work.left == 0:
             self._finished.append(work.batch_id)
@@ -166,7 +179,9 @@ class Checker:
         self._recorder.take(Chunk(rows, finished))
         with self._capacity:
             self._in_flight -= len(rows)
+            self._slow_in_flight -= self._slow_rows
             self._capacity.notify_all()
+        self._slow_rows = 0
 
     def _renew(self) -> None:
         if self._open:

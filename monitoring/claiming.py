@@ -30,7 +30,7 @@ _TAKE: Final = f"""
     SET started_at = %(now)s, lease_until = %(lease)s, attempts = attempts + 1
     WHERE id = %(batch_id)s AND finished_at IS NULL AND expires_at > %(now)s
       AND (started_at IS NULL OR {LOST})
-    RETURNING location_id, slot, kind, domain_ids, expires_at, attempts
+    RETURNING location_id, slot, kind, domain_ids, slow, expires_at, attempts
 """
 _DONE: Final = f"""
     SELECT domain_id FROM {partitions.TABLE}
@@ -103,6 +103,7 @@ class Work:
     location_id: int
     slot: datetime
     kind: Kind
+    slow: bool
     now: datetime
     epoch: float
     latest: float
@@ -142,7 +143,7 @@ def claim(batch_id: int, *, now: datetime, lease: timedelta, guard: Guard) -> Wo
         taken = cursor.fetchone()
         if taken is None:
             return None
-        location_id, slot, kind, domain_ids, expires_at, attempts = taken
+        location_id, slot, kind, domain_ids, slow, expires_at, attempts = taken
         wanted = domain_ids
         if attempts > 1:  # another worker had it, and may have come to something
             cursor.execute(_DONE, [slot, location_id, domain_ids])
@@ -155,6 +156,7 @@ def claim(batch_id: int, *, now: datetime, lease: timedelta, guard: Guard) -> Wo
         location_id=location_id,
         slot=slot,
         kind=Kind(kind),
+        slow=slow,
         now=now,
         epoch=epoch,
         latest=epoch + (expires_at - now).total_seconds(),

@@ -122,6 +122,13 @@ def mark_enqueued(batch_ids: Sequence[int], *, now: datetime) -> None:
     Batch.objects.filter(pk__in=batch_ids).update(enqueued_at=now)
 
 
+def take_back(batch_ids: Sequence[int]) -> None:
+    """Note that these batches are on no queue: the next sweep sends them again."""
+    Batch.objects.filter(pk__in=batch_ids, finished_at=None, started_at=None).update(
+        enqueued_at=None
+    )
+
+
 def outstanding() -> list[tuple[str, bool, int]]:
     """Return for each location and lane how many batches wait there on a queue."""
     with connection.cursor() as cursor:

@@ -95,8 +95,17 @@ def roll_up() -> None:
 
 @shared_task(name="monitoring.check", throws=_OUTAGE)
 @_outage_in_one_line
-def check(*, batch_id: int) -> None:
-    """Start the checks of one batch in this process."""
+def check(*, batch_id: int, slow: bool = False) -> None:
+    """Start the checks of one batch in this process.
+
+    Args:
+        batch_id: its row says the rest.
+        slow: whether it came by the slow lane.
+    """
+    if slow and not checker().has_room_for_slow():
+        # Not waited for here, where quick ones would wait behind it.
+        dispatch.take_back([batch_id])
+        return
     checker().run(
         lambda: claim(
             batch_id,
@@ -123,7 +132,7 @@ def publish(hints: Iterable[Hint]) -> int:
                 with producer.batch():
                     for hint in waiting:
                         check.apply_async(
-                            kwargs={"batch_id": hint.batch_id},
+                            kwargs={"batch_id": hint.batch_id, "slow": hint.slow},
                             # A queue object: a location of other hosts is not declared here.
                             queue=queue(probe_queue(hint.location, slow=hint.slow)),
                             declare=(),  # a list in Redis is there when something is in it

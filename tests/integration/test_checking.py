@@ -14,7 +14,7 @@ from django.db import InternalError, connection
 from domains.clock import database_now
 from domains.models import Domain
 from domains.services import create_domain, delete_domain
-from monitoring import dispatch, history, recorder
+from monitoring import checking, dispatch, history, recorder
 from monitoring.checking import Checker
 from monitoring.claiming import Work, claim
 from monitoring.ledger import Row
@@ -60,6 +60,10 @@ def plan(count: int) -> tuple[list[Domain], Batch]:
 
 def take(batch: Batch) -> Work | None:
     return claim(batch.pk, now=database_now(), lease=RUNNING, guard=Guard())
+
+
+async def never(target: Target, deadline: float) -> Outcome:
+    raise AssertionError("it is not to be run")
 
 
 async def up(target: Target, deadline: float) -> Outcome:
@@ -202,10 +206,10 @@ def test_a_database_that_takes_no_writes_is_waited_for(
     _, batch = plan(3)
     refusals = iter([InternalError("read-only"), InternalError("read-only"), RuntimeError("odd")])
 
-    def refusing(rows: Sequence[Row]) -> int:
+    def refusing(rows: Sequence[Row], *, finished: Sequence[int]) -> int:
         if (error := next(refusals, None)) is not None:
             raise error
-        return record(rows)
+        return record(rows, finished=finished)
 
     monkeypatch.setattr(recorder, "record", refusing)
     checker = make_checker(up)
@@ -235,6 +239,65 @@ def test_a_manual_run_is_pending_until_its_results_are_there(make_checker: MakeC
     finished, results = history.results_of_run(batch.run_id) or (False, [])
     assert finished
     assert [(row.kind, row.slot) for row in results] == [("manual", batch.slot)]
+
+
+def test_what_a_worker_comes_to_too_late_is_not_run(make_checker: MakeChecker) -> None:
+    _, batch = plan(2)
+    work = take(batch)
+    assert work is not None
+    work.latest = time.monotonic() - 1.0
+    checker = make_checker(never)
+    checker.run(lambda: work)
+    assert checker.drain(10)
+    found = Result.objects.values_list("state", "reason", "started_at")
+    assert set(found) == {("missed", "late", None)}
+
+
+def test_a_worker_keeps_its_lease_while_it_lives(
+    make_checker: MakeChecker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "RENEW_SECONDS", 0.05)
+    _, batch = plan(1)
+    release = threading.Event()
+
+    async def probe(target: Target, deadline: float) -> Outcome:
+        await asyncio.to_thread(release.wait, 30)
+        return UP
+
+    checker = make_checker(probe)
+    checker.run(lambda: take(batch))
+
+    def lease() -> Any:
+        batch.refresh_from_db()
+        return batch.lease_until
+
+    first = lease()
+    wait_until(lambda: lease() != first)
+    release.set()
+    assert checker.drain(10)
+
+
+def test_slow_checks_leave_room_for_quick_ones(
+    make_checker: MakeChecker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "SLOW_LIMIT", 2)
+    release = threading.Event()
+
+    async def probe(target: Target, deadline: float) -> Outcome:
+        await asyncio.to_thread(release.wait, 30)
+        return UP
+
+    checker = make_checker(probe)
+    _, quick = plan(2)
+    checker.run(lambda: take(quick))
+    assert checker.has_room_for_slow()
+    _, slow = plan(2)
+    Batch.objects.filter(pk=slow.pk).update(slow=True)
+    checker.run(lambda: take(slow))
+    assert not checker.has_room_for_slow()
+    release.set()
+    wait_until(checker.has_room_for_slow)
+    assert checker.drain(10)
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20) -> None:
