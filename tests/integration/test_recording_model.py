@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from domains.models import Domain
@@ -36,6 +36,12 @@ OUTCOMES = {
 }
 DOMAINS = 3
 SLOTS = 8
+FOR_A_DATABASE = settings(
+    deadline=None,
+    max_examples=60,
+    phases=[Phase.explicit, Phase.generate],  # shrinking what two threads did takes minutes
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 Place = tuple[int, int]
 Told = tuple[int, int, int, State]
 """A domain, a location, a slot, each by its number, and what was seen."""
@@ -176,9 +182,7 @@ class Tables:
             }
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@FOR_A_DATABASE
 @given(chunks=told())
 def test_one_connection_does_what_the_model_does(db: None, chunks: list[list[Told]]) -> None:
     partitions.forget()  # an example's partitions are rolled back with it
@@ -210,9 +214,7 @@ def pair(transactional_db: None) -> Iterator[ThreadPoolExecutor]:
             closing.result()
 
 
-@settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@FOR_A_DATABASE
 @given(chunks=told())
 def test_two_connections_at_once_come_to_the_same(
     pair: ThreadPoolExecutor, chunks: list[list[Told]]
