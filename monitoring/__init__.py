@@ -14,7 +14,7 @@ The way of the data, one module a step::
     folding    new rows move DomainState, in the order of their slots
     verdict    (state, outcome) -> state, transition?; a pure function
     history    what people read: pages, present states
-    accounting the ledger's equation, by minute, domain and location
+    accounting  the ledger's equation, by minute, domain and location
     verification  whether it holds, slot by slot; gauges: the last hour of it
     rollups    counts and percentiles over spans
     retention  partitions made ahead, dropped behind
