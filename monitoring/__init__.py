@@ -3,6 +3,7 @@
 The way of the data, one module a step::
 
     schedule   which slots are due: a pure function of (id, interval, time)
+    due        a tick's statement: what is due, what of it is batched, what is shed
     dispatch   a sweep: due slots become Batch rows, then messages
     settling   overdue batches: enqueued again, or their slots recorded as missed
     claiming   one batch: taken by one worker, its targets loaded

@@ -18,7 +18,7 @@ from django.db.models import QuerySet
 from domains.models import Domain
 from domains.services import take_schedules
 from monitoring import partitions
-from monitoring.due import RUN_TICKS, SERVED_SECONDS, WAITING_SECONDS
+from monitoring.due import PATIENCE_SECONDS, RUN_TICKS, SERVED_SECONDS, WAITING_SECONDS
 from monitoring.models import Batch, Kind, Location, Tick
 from monitoring.probes.outcome import Reason
 from monitoring.schedule import CATCH_UP, TICK, TICK_SECONDS, tick_at
@@ -209,7 +209,8 @@ def _run_ticks(ticks: Sequence[datetime], *, now: datetime, detail: str) -> None
                 "late": detail,
                 "details": json.dumps(_SHED),
                 "young": now - timedelta(seconds=WAITING_SECONDS),
-                "patient": now + CATCH_UP,
+                "patient": now - timedelta(seconds=PATIENCE_SECONDS),
+                "often": now + CATCH_UP,
                 "served_since": now - timedelta(seconds=SERVED_SECONDS),
             },
         )

@@ -12,10 +12,14 @@ from monitoring.packing import MISSED_COLUMNS, missed
 from monitoring.schedule import PHASE_SQL, TICK_SECONDS
 
 WAITING_SECONDS: Final = 10
-"""Nothing is shed while the oldest batch that waits for a worker is younger."""
+"""While the oldest batch that waits for a worker is younger, nothing is shed."""
 
-SERVED_SECONDS: Final = 60
-"""Over so long it is counted what workers of a location take; half of it may wait for them."""
+SERVED_SECONDS: Final = 15
+"""How fast workers are is what they took in so long, while others waited."""
+
+PATIENCE_SECONDS: Final = 30
+"""So long may what is queued have to wait; and workers that take nothing are waited for so long:
+they may be starting anew."""
 
 _IS_FIRST: Final = f"""
     {{since}} <= tick.instant AND {{since}} > tick.instant - interval '{TICK_SECONDS} seconds'
@@ -58,24 +62,29 @@ DUE: Final = f"""
                  = {PHASE_SQL.format(id="past.domain_id", interval="past.interval")})
         WHERE past.until > (SELECT min(instant) FROM tick)
     ),
+    places AS (  -- few lists of names are in use: each is looked up once
+        SELECT locations, location.id AS location_id
+        FROM (SELECT DISTINCT locations FROM scheduled) AS list
+        JOIN monitoring_location AS location ON location.name = ANY (locations)
+    ),
     due AS MATERIALIZED (
-        SELECT scheduled.id AS domain_id, location.id AS location_id,
+        SELECT scheduled.id AS domain_id, places.location_id,
                scheduled.instant AS slot, scheduled.epoch,
                scheduled.instant + make_interval(secs => scheduled.interval) AS expires_at
-        FROM scheduled
-        JOIN monitoring_location AS location ON location.name = ANY (scheduled.locations)
+        FROM scheduled JOIN places USING (locations)
     )
 """
 """Every due slot of the parameter ``ticks``, as the relation ``due`` (domain_id, location_id,
 slot, epoch, expires_at). To be put after WITH RECURSIVE. Agrees with ``schedule.slots``.
 """
 
-_ROOM: Final = """
+_ROOM: Final = f"""
     load AS (
         SELECT location_id, slow,
-               count(*) FILTER (WHERE started_at IS NOT NULL) AS taken,
                coalesce(sum(cardinality(domain_ids)) FILTER (WHERE started_at IS NOT NULL), 0)
                    AS served,
+               extract(epoch FROM %(now)s - min(started_at)) AS over_seconds,
+               max(started_at) AS last_start,
                coalesce(sum(cardinality(domain_ids)) FILTER (WHERE started_at IS NULL), 0)
                    AS waiting,
                min(slot) FILTER (WHERE started_at IS NULL) AS oldest,
@@ -83,18 +92,24 @@ _ROOM: Final = """
         FROM monitoring_batch
         WHERE kind = 'scheduled'
           AND (finished_at IS NULL AND (started_at IS NULL OR started_at > %(served_since)s)
-               OR finished_at > %(served_since)s AND started_at IS NOT NULL)
+               OR finished_at > %(served_since)s AND started_at > %(served_since)s)
         GROUP BY location_id, slow
+    ),
+    known AS (
+        SELECT *, over_seconds >= {WAITING_SECONDS} AND last_start > %(young)s AS at_work,
+               max(last_start) OVER (PARTITION BY location_id) AS last_start_there
+        FROM load
     ),
     room AS (
         SELECT location_id, slow,
-               greatest(0, served / 2 - waiting)::float8 AS slots,
+               CASE WHEN at_work
+                    THEN greatest(0, served / over_seconds * {PATIENCE_SECONDS} - waiting)
+                    ELSE 0 END AS slots,
                CASE WHEN NOT sent THEN 'not_dispatched'
-                    WHEN taken_there = 0 THEN 'worker_lost'
+                    WHEN last_start_there IS NULL THEN 'worker_lost'
                     ELSE 'overload' END AS reason
-        FROM (SELECT *, sum(taken) OVER (PARTITION BY location_id) AS taken_there FROM load)
-             AS load
-        WHERE oldest <= %(young)s
+        FROM known
+        WHERE CASE WHEN at_work THEN oldest <= %(young)s ELSE oldest <= %(patient)s END
     ),
     wanted AS (
         SELECT due.*, state.slow IS TRUE AS slow FROM due
@@ -103,9 +118,10 @@ _ROOM: Final = """
         WHERE expires_at > %(now)s
     ),
     shed AS (
-        SELECT wanted.location_id, wanted.slow, room.reason, room.slots / count(*) AS share
+        SELECT wanted.location_id, wanted.slow, room.reason,
+               (room.slots / count(*))::float8 AS share
         FROM room JOIN wanted USING (location_id, slow)
-        WHERE expires_at <= %(patient)s
+        WHERE expires_at <= %(often)s
         GROUP BY wanted.location_id, wanted.slow, room.reason, room.slots
     )
 """
@@ -116,14 +132,15 @@ RUN_TICKS: Final = f"""
         SELECT wanted.*, shed.reason
         FROM wanted LEFT JOIN shed
           ON shed.location_id = wanted.location_id AND shed.slow = wanted.slow
-         AND expires_at <= %(patient)s
+         AND expires_at <= %(often)s
           -- Another part of the domains at each tick: nobody is shed again and again.
          AND (hashint8extended(domain_id, epoch) & 1048575) >= shed.share * 1048576
     ),
     counted AS (
-        UPDATE monitoring_tick SET expected =
-            (SELECT count(*) FROM due WHERE due.slot = monitoring_tick.instant)
-        WHERE instant = ANY(%(ticks)s)
+        UPDATE monitoring_tick SET expected = counts.expected
+        FROM (SELECT tick.instant, count(due.slot) AS expected
+              FROM tick LEFT JOIN due ON due.slot = tick.instant GROUP BY tick.instant) AS counts
+        WHERE monitoring_tick.instant = counts.instant
     ),
     missed AS (
         INSERT INTO {partitions.TABLE} ({MISSED_COLUMNS})
@@ -134,20 +151,21 @@ RUN_TICKS: Final = f"""
         FROM planned WHERE reason IS NOT NULL
         ON CONFLICT DO NOTHING
     ),
-    numbered AS (
-        SELECT *, (row_number() OVER (PARTITION BY location_id, slow, slot, expires_at
-                                      ORDER BY domain_id) - 1) / %(size)s AS number
+    grouped AS (
+        SELECT location_id, slow, slot, epoch, expires_at,
+               array_agg(domain_id ORDER BY domain_id) AS ids
         FROM planned WHERE reason IS NULL
+        GROUP BY location_id, slow, slot, epoch, expires_at
     )
     INSERT INTO monitoring_batch
         (kind, location_id, slow, slot, expires_at, domain_ids, attempts)
-    SELECT 'scheduled', location_id, slow, slot, expires_at, array_agg(domain_id), 0
-    FROM numbered GROUP BY location_id, slow, slot, expires_at, number
-    ORDER BY slot, slow, min(domain_id)
+    SELECT 'scheduled', location_id, slow, slot, expires_at, ids[at:at + %(size)s - 1], 0
+    FROM grouped CROSS JOIN generate_series(1, cardinality(ids), %(size)s) AS at
+    -- In another order at each tick: what comes last is what is late first.
+    ORDER BY slot, hashint8extended(ids[at], epoch)
 """
 """Counts, batches and missed rows of ticks.
 
-Shed is what would have to wait too long for the workers of its location and lane: so many may
-wait as they took within half of ``SERVED_SECONDS``. Checks that are seldom due wait all the
-same: they are few, and the next one is far.
+Shed is what would have to wait too long for the workers of its location and lane, as fast as
+they are. Checks that are seldom due wait all the same: they are few, and the next one is far.
 """

@@ -81,8 +81,8 @@ def sweep() -> None:
 def retain() -> None:
     """Make the partitions of the days ahead, drop what is old: results and messages."""
     dispatch.add_locations()
-    bound_queues()
     retention.retain(now=database_now(), keep=timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS))
+    bound_queues()
 
 
 @shared_task(name="monitoring.check", throws=_OUTAGE)

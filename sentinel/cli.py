@@ -133,6 +133,12 @@ def worker() -> None:
 
 
 @app.command()
+def control() -> None:
+    """Run the sweeps that Beat starts. Several may run side by side."""
+    _become(processes.control(read_environment()))
+
+
+@app.command()
 def beat() -> None:
     """Start a sweep at each tick. Several may run side by side."""
     _become(processes.beat(read_environment()))

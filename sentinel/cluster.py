@@ -128,7 +128,7 @@ class _Cluster:
             await asyncio.gather(started, return_exceptions=True)
             self._supervisor.say("stopping")
             # The processes that work, together; then what they work on.
-            await self._supervisor.stop(("api", "worker", "beat", "flower", "init"))
+            await self._supervisor.stop(("api", "worker", "control", "beat", "flower", "init"))
             await self._supervisor.stop_all()
             self._supervisor.say("stopped")
 
@@ -154,6 +154,7 @@ class _Cluster:
         for name, process in (
             ("api", processes.api(self._environment)),
             ("worker", processes.worker(self._environment)),
+            ("control", processes.control(self._environment)),
             ("beat", processes.beat(self._environment)),
             ("flower", processes.flower(self._environment, api_key=lambda: key)),
         ):
@@ -165,7 +166,7 @@ class _Cluster:
         await self._until(lambda: _answers(f"{api}/readyz"), "api", "the API")
         await self._until(lambda: _answers(f"{flower}/healthcheck"), "flower", "Flower")
         # Beat, Redis, a worker and PostgreSQL together: a tick that was swept after the start.
-        await self._until(lambda: self._swept_since(launched), "worker", "the first sweep")
+        await self._until(lambda: self._swept_since(launched), "control", "the first sweep")
         seconds = time.monotonic() - started
         return (
             f"Sentinel is ready after {seconds:.1f} s: API {api}/api/docs, Flower {flower}, "

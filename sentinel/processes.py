@@ -1,6 +1,7 @@
 """The long-running processes of a cluster: what each one executes."""
 
 import ipaddress
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,12 +36,30 @@ def api(environment: Environment) -> Process:
     )
 
 
-def worker(_: Environment) -> Process:
-    """Return a Celery worker for the queues of this location."""
+def worker(environment: Environment) -> Process:
+    """Return a Celery worker for the checks of this location, in both lanes."""
+    # Here and in `control`: most commands that read this module need no queue.
+    from monitoring.queues import probe_queue  # noqa: PLC0415
+
+    location = environment.SENTINEL_LOCATION
+    lanes = ",".join((probe_queue(location), probe_queue(location, slow=True)))
+    return _celery_worker(f"worker-{location}", queues=lanes)
+
+
+def control(_: Environment) -> Process:
+    """Return a Celery worker for the sweeps, which are not to wait behind checks."""
+    from monitoring.queues import CONTROL  # noqa: PLC0415
+
+    return _celery_worker("control", "--concurrency", "1", queues=CONTROL)
+
+
+def _celery_worker(name: str, *options: str, queues: str) -> Process:
     return Process(
         (
             *(sys.executable, "-W", _NO_ROOT_WARNING, "-m", "celery", "--quiet"),
-            *("--app", "sentinel.celery", "worker", "--hostname", "worker@%h"),
+            *("--app", "sentinel.celery", "worker", "--queues", queues, *options),
+            # Two workers of one name, on one host, would be one to Flower and to Celery.
+            *("--hostname", f"{name}-{os.getpid()}@%h"),
             *("--loglevel", "INFO", "--task-events", "--without-gossip", "--without-mingle"),
         )
     )

@@ -56,6 +56,7 @@ class Migration(migrations.Migration):
             index=models.Index(
                 condition=models.Q(("enabled", True)),
                 fields=["interval", "phase"],
+                include=("id", "locations", "scheduled_since"),
                 name="domain_due",
             ),
         ),

@@ -147,7 +147,9 @@ class Cluster:
             command = command_of(pid)
             # Valkey puts its address behind its own name.
             program = Path(command[0].partition(" ")[0]).name if command else ""
-            if parent == self.process.pid and (word in command or word == program):
+            # Both are Celery workers; the queue of the sweeps is the difference.
+            other = word == "worker" and "control" in command
+            if parent == self.process.pid and (word in command or word == program) and not other:
                 return pid
         return None
 

@@ -132,10 +132,12 @@ def test_flower_shows_the_worker_its_queues_and_its_tasks(
 
         assert until(tasks, "Flower counts finished tasks")
         page = flower.get("/").text
-        assert "worker@" in page
+        assert "worker-local-" in page
+        assert "control-" in page
         broker = flower.get("/broker").text
         assert "control" in broker
         assert "probe.local" in broker
+        assert "probe.local.slow" in broker
 
 
 def test_the_documentation_is_served_from_here_alone(cluster: Cluster) -> None:

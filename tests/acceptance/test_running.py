@@ -79,7 +79,9 @@ def test_a_second_start_on_the_same_folder_is_one_sentence(cluster: Cluster, fol
     assert cluster.client.get("/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("word", ["sentinel.wsgi", "beat", "flower", "postgres", "valkey-server"])
+@pytest.mark.parametrize(
+    "word", ["sentinel.wsgi", "control", "beat", "flower", "postgres", "valkey-server"]
+)
 def test_a_part_that_dies_is_started_again(cluster: Cluster, word: str) -> None:
     pid = cluster.pid_of(word)
     assert pid is not None

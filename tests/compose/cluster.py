@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 REPOSITORY = Path(__file__).resolve().parents[2]
 ONE_SHOT = "migrate"
 SERVERS = ("db", "redis")
-SENTINELS = ("api", "worker", "beat", "flower")
+SENTINELS = ("api", "worker", "control", "beat", "flower")
 SERVICES = (*SERVERS, *SENTINELS)
 T = TypeVar("T")
 

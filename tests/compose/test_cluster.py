@@ -24,7 +24,7 @@ INTERVAL: Final = 5
 ACCEPT_SECONDS: Final = 3
 PUBLISHED: Final = {"api": {"8000/tcp"}, "flower": {"5555/tcp"}}
 # What a service may take to stop, the client's own second or two included.
-STOP_SECONDS: Final = {"api": 17, "worker": 30, "beat": 17, "flower": 17}
+STOP_SECONDS: Final = {"api": 17, "worker": 30, "control": 17, "beat": 17, "flower": 17}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_only_api_and_flower_are_published_and_on_loopback(cluster: Cluster) -> 
             assert set(published) == PUBLISHED.get(service, set()), service
             assert {w["HostIp"] for where in published.values() for w in where} <= {"127.0.0.1"}
     assert cluster.network("backend")["Internal"]
-    for service in ("db", "redis", "beat"):
+    for service in ("db", "redis", "control", "beat"):
         (container,) = cluster.containers(service)
         assert list(container["NetworkSettings"]["Networks"]) == [f"{cluster.project}_backend"]
 

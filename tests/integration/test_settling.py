@@ -1,12 +1,15 @@
 """Overdue batches against real PostgreSQL: again while there is time, else missed."""
 
 from datetime import datetime, timedelta
+from random import Random
+from threading import Thread
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from domains.models import Domain
+from domains.services import create_domain
 from monitoring import dispatch, history, ledger, partitions, settling
 from monitoring.claiming import claim, hand_back
 from monitoring.ledger import Row
@@ -252,6 +255,42 @@ def test_settling_costs_as_many_statements_however_much_has_ended(domain: Domain
     one = statements(1)
     assert statements(200) == one
     assert statements(0) < one
+
+
+@pytest.mark.django_db(transaction=True)
+def test_messages_three_times_out_of_order_start_each_batch_once() -> None:
+    domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=NOW)
+    dispatch.add_locations()
+    batches = Batch.objects.bulk_create(
+        Batch(
+            kind="scheduled",
+            location=Location.objects.get(),
+            slot=NOW + number * TICK,
+            expires_at=NOW + timedelta(hours=1),
+            domain_ids=[domain.pk],
+        )
+        for number in range(20)
+    )
+    messages = [batch.pk for batch in batches] * 3
+    Random(7).shuffle(messages)
+    started: list[int] = []
+
+    def work(mine: list[int]) -> None:
+        try:
+            started.extend(
+                pk
+                for pk in mine
+                if claim(pk, now=NOW + TICK, running_limit=RUNNING, guard=Guard()) is not None
+            )
+        finally:
+            connection.close()
+
+    threads = [Thread(target=work, args=(messages[number::4],)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(started) == sorted(batch.pk for batch in batches)
 
 
 def test_a_message_that_comes_too_late_starts_nothing(batch: Batch) -> None:

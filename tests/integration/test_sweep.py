@@ -4,11 +4,12 @@ import threading
 from datetime import datetime, timedelta
 
 import pytest
-from django.conf import settings as django_settings
 from django.db import connection
 from django.db.models import F
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
+from pytest_django.fixtures import Settings
 
 from domains.models import Domain
 from domains.services import change_domain, create_domain, delete_domain
@@ -49,7 +50,7 @@ def sweep(now: datetime) -> int:
     ids=st.lists(st.integers(1, 3_000_000_000), min_size=1, max_size=50),
     interval=st.integers(1, 17_280).map(lambda ticks: ticks * 5),
 )
-@settings(
+@examples(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_database_and_python_agree_on_the_phase(db: None, ids: list[int], interval: int) -> None:
@@ -83,8 +84,10 @@ def test_a_batch_carries_its_slot_and_the_instant_after_which_it_is_too_late(
     assert batch.domain_ids == [domain.pk]
 
 
-def test_many_domains_are_split_into_batches_of_bounded_size(make_domain: MakeDomain) -> None:
-    size = django_settings.SENTINEL_BATCH_SIZE
+def test_many_domains_are_split_into_batches_of_bounded_size(
+    make_domain: MakeDomain, settings: Settings
+) -> None:
+    size = settings.SENTINEL_BATCH_SIZE = 10
     domains = [make_domain(interval=5) for _ in range(2 * size + 1)]
     sweep(NOW)
     sizes = [len(batch.domain_ids) for batch in Batch.objects.order_by("pk")]
@@ -285,3 +288,28 @@ def test_the_ledger_balances_while_domains_come_and_go() -> None:
     ledger = history.ledger(NOW, NOW + timedelta(minutes=5))
     assert ledger.balanced, ledger
     assert ledger.expected > 0
+
+
+def test_a_change_under_a_clock_set_back_takes_no_slot_twice(make_domain: MakeDomain) -> None:
+    domain = make_domain(interval=5)
+    sweep(NOW)
+    change_domain(domain.pk, {"interval": 10}, now=NOW + timedelta(seconds=7))
+    change_domain(domain.pk, {"interval": 5}, now=NOW + timedelta(seconds=3))
+    sweep(NOW + timedelta(seconds=20))
+    assert slots_of(domain) == [NOW + n * schedule.TICK for n in range(5)]
+
+
+def test_a_change_that_a_sweep_has_overtaken_begins_after_it(make_domain: MakeDomain) -> None:
+    """Registered before the tick, stored after its sweep: the first check comes one tick later."""
+    sweep(NOW)
+    domain = make_domain(interval=86_400, since=NOW - timedelta(seconds=1))
+    sweep(NOW + schedule.TICK)
+    assert slots_of(domain) == [NOW + schedule.TICK]
+
+
+def test_another_name_is_no_new_schedule(make_domain: MakeDomain) -> None:
+    domain = make_domain(interval=86_400)
+    sweep(NOW)
+    change_domain(domain.pk, {"name": "another"}, now=NOW + timedelta(seconds=6))
+    sweep(NOW + timedelta(seconds=20))
+    assert slots_of(domain) == [NOW]
