@@ -17,12 +17,15 @@ The way of the data, one module a step::
     history    what people read: pages, present states
     accounting  the ledger's equation, by minute, domain and location
     verification  whether it holds, slot by slot; gauges: the last hour of it
-    rollups    counts and percentiles over spans
+    rolling    closed hours become 5-minute and hourly buckets, whole days daily ones
+    rollups    counts and percentiles over spans, of buckets and of raw rows at the edges
     retention  partitions made ahead, dropped behind
 
 ``ledger``, ``packing``, ``arrays`` and ``partitions`` are the floor under dispatch, settling and
 recording: the statements that insert a result row exactly once, how it is stored and read, and
 the tables that hold it.
-``own_addresses`` keeps checks off the cluster's own services. ``tasks`` and ``api`` are the
-doors.
+Under the roll-ups, ``closing`` says which hours are due and which once more, ``samples`` reads
+their raw rows, and ``tallies``, ``fine`` and ``sketches`` are what they become: plain values
+that merge. ``own_addresses`` keeps checks off the cluster's own services. ``tasks`` and
+``api`` are the doors.
 """

@@ -15,10 +15,13 @@ from typing import Final
 import structlog
 import uvloop
 
+from domains.clock import database_now
+from monitoring import probes, settling
 from monitoring.admission import Admission
 from monitoring.claiming import Work
 from monitoring.ledger import Row
-from monitoring.probes import Probe, resolving
+from monitoring.models import Kind
+from monitoring.probes import Probe
 from monitoring.probes.outcome import Outcome, Reason, State
 from monitoring.recorder import Chunk, Recorder
 
@@ -27,9 +30,18 @@ log = structlog.get_logger(__name__)
 IN_FLIGHT_LIMIT: Final = 2000
 """Checks under way in one process; a batch that would pass it waits its turn."""
 
-CHUNK_ROWS: Final = 100
+CHUNK_ROWS: Final = 250
 CHUNK_SECONDS: Final = 1.0
-"""What has ended is handed to the recorder when it is so much, or waits for so long."""
+"""What has ended is handed to the recorder when it is so much, or has waited for so long, or
+when nothing else is under way."""
+
+_MANUAL: Final = Kind.MANUAL
+_LATE: Final = Outcome(
+    state=State.MISSED,
+    reason=Reason.LATE,
+    detail="the worker that took the check came to it when its time was over",
+    total_us=0,
+)
 
 
 class Checker:
@@ -49,7 +61,8 @@ class Checker:
         self._rows: list[Row] = []
         self._finished: list[int] = []
         self._due: asyncio.TimerHandle | None = None
-        self._recorder = Recorder(self._recorded)
+        self._under_way = 0
+        self._recorder = Recorder(self._recorded, self._renew)
         self._threads = [
             threading.Thread(target=_or_die, args=(run,), name=name, daemon=True)
             for run, name in ((self._run_loop, "probes"), (self._recorder.run, "recorder"))
@@ -102,10 +115,11 @@ class Checker:
         self._loop.run_forever()
 
     def _stop(self) -> None:
-        closing = self._loop.create_task(resolving.close())
+        closing = self._loop.create_task(probes.close())
         closing.add_done_callback(lambda _: self._loop.stop())
 
     def _start(self, work: Work) -> None:
+        self._under_way += work.left
         for row in work.rows:
             self._keep_row(work, row)
         self._admission.admit((work, domain_id) for domain_id in work.targets)
@@ -114,6 +128,9 @@ class Checker:
         work, domain_id = item
         target, timeout = work.targets[domain_id]
         started = time.monotonic()
+        if started > work.latest:
+            self._keep_row(work, work.row(domain_id, _LATE, None))
+            return
         try:
             outcome = await self._probe(target, self._loop.time() + timeout)
         except Exception as error:
@@ -128,11 +145,13 @@ class Checker:
 
     def _keep_row(self, work: Work, row: Row) -> None:
         self._rows.append(row)
+        self._under_way -= 1
         work.left -= 1
         if work.left == 0:
             self._finished.append(work.batch_id)
-            self._hand_over()
-        elif len(self._rows) >= CHUNK_ROWS:
+        # Somebody waits for what was asked for by hand.
+        asked_for = work.left == 0 and work.kind is _MANUAL
+        if len(self._rows) >= CHUNK_ROWS or not self._under_way or asked_for:
             self._hand_over()
         elif self._due is None:
             self._due = self._loop.call_later(CHUNK_SECONDS, self._hand_over)
@@ -148,6 +167,10 @@ class Checker:
         with self._capacity:
             self._in_flight -= len(rows)
             self._capacity.notify_all()
+
+    def _renew(self) -> None:
+        if self._open:
+            settling.renew(list(self._open), now=database_now())
 
     def _recorded(self, batch_ids: Sequence[int]) -> None:
         for batch_id in batch_ids:

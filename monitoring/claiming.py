@@ -30,7 +30,7 @@ _TAKE: Final = f"""
     SET started_at = %(now)s, lease_until = %(lease)s, attempts = attempts + 1
     WHERE id = %(batch_id)s AND finished_at IS NULL AND expires_at > %(now)s
       AND (started_at IS NULL OR {LOST})
-    RETURNING location_id, slot, kind, domain_ids
+    RETURNING location_id, slot, kind, domain_ids, expires_at, attempts
 """
 _DONE: Final = f"""
     SELECT domain_id FROM {partitions.TABLE}
@@ -96,6 +96,7 @@ class Work:
 
     ``epoch`` is the monotonic instant that belongs to ``now``, the database's clock at
     the claim: instants of checks are reckoned from it, whatever this host's clock does.
+    ``latest`` is the monotonic instant after which none of them is begun any more.
     """
 
     batch_id: int
@@ -104,6 +105,7 @@ class Work:
     kind: Kind
     now: datetime
     epoch: float
+    latest: float
     targets: dict[int, tuple[Target, int]]
     rows: list[Row] = field(default_factory=list)
     left: int = 0
@@ -122,13 +124,13 @@ class Work:
         )
 
 
-def claim(batch_id: int, *, now: datetime, running_limit: timedelta, guard: Guard) -> Work | None:
+def claim(batch_id: int, *, now: datetime, lease: timedelta, guard: Guard) -> Work | None:
     """Take a batch, unless it is finished, another worker has it, or it is too late.
 
     Args:
         batch_id: from the message.
         now: the database's clock.
-        running_limit: how long others respect this claim, unless it is renewed.
+        lease: how long others respect this claim, unless it is renewed.
         guard: which addresses the targets may have.
 
     Returns:
@@ -136,14 +138,16 @@ def claim(batch_id: int, *, now: datetime, running_limit: timedelta, guard: Guar
     """
     epoch = time.monotonic()
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE, {"now": now, "batch_id": batch_id, "lease": now + running_limit})
+        cursor.execute(_TAKE, {"now": now, "batch_id": batch_id, "lease": now + lease})
         taken = cursor.fetchone()
         if taken is None:
             return None
-        location_id, slot, kind, domain_ids = taken
-        cursor.execute(_DONE, [slot, location_id, domain_ids])
-        done = {domain_id for (domain_id,) in cursor.fetchall()}
-        wanted = [pk for pk in domain_ids if pk not in done]
+        location_id, slot, kind, domain_ids, expires_at, attempts = taken
+        wanted = domain_ids
+        if attempts > 1:  # another worker had it, and may have come to something
+            cursor.execute(_DONE, [slot, location_id, domain_ids])
+            done = {domain_id for (domain_id,) in cursor.fetchall()}
+            wanted = [pk for pk in domain_ids if pk not in done]
         cursor.execute(_WATCHED, [wanted])
         domains = [Watched._make(columns) for columns in cursor.fetchall()]
     work = Work(
@@ -153,6 +157,7 @@ def claim(batch_id: int, *, now: datetime, running_limit: timedelta, guard: Guar
         kind=Kind(kind),
         now=now,
         epoch=epoch,
+        latest=epoch + (expires_at - now).total_seconds(),
         targets={},
     )
     sealed: list[int] = []

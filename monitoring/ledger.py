@@ -10,9 +10,8 @@ else knows how. A statement that records slots as missed selects ``packing.misse
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.db import connection
 
@@ -23,8 +22,7 @@ from monitoring.packing import COLUMNS, codes_of, pack
 from monitoring.probes.outcome import Outcome, State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """What became of one slot: an outcome, or a reason why nothing was run."""
 
     domain_id: int

@@ -10,6 +10,7 @@ from django.db.models.functions import Cast, Now
 from django.db.models.lookups import Exact, In, LessThan
 
 from domains.models import Domain
+from monitoring import buckets  # noqa: F401 - the tables of roll-ups, which Django looks for here
 from monitoring.packing import VERDICTS, codes_of
 from monitoring.probes.outcome import MAX_DETAIL_CHARS, State
 
@@ -225,7 +226,6 @@ class Result(models.Model):
         """A view: written through ``monitoring.ledger`` only."""
 
         managed = False
-        db_table = "monitoring_result"
 
     def __str__(self) -> str:
         return f"{self.domain_id} at {self.slot}: {self.state}"

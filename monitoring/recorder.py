@@ -7,7 +7,7 @@ over in chunks: waking a thread for each row costs more than recording it.
 import queue
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -15,7 +15,8 @@ from django.db import DataError, IntegrityError, close_old_connections, connecti
 
 from monitoring.ledger import Row
 from monitoring.probes.outcome import Outcome, Reason, State
-from monitoring.recording import finish, record
+from monitoring.recording import record
+from monitoring.settling import RENEW_SECONDS
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +41,16 @@ class Recorder:
 
     Args:
         recorded: told the ids of batches that are recorded whole.
+        renew: called every so often, in this thread: it has the connection to the database
+            that leases are renewed by.
     """
 
-    def __init__(self, recorded: Callable[[Sequence[int]], None]) -> None:
+    def __init__(
+        self, recorded: Callable[[Sequence[int]], None], renew: Callable[[], None]
+    ) -> None:
         self._recorded = recorded
+        self._renew = renew
+        self._renewed = time.monotonic()
         self._chunks: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
 
     def take(self, chunk: Chunk) -> None:
@@ -58,7 +65,11 @@ class Recorder:
         """Store what comes, until the end."""
         stopping = False
         while not stopping:
-            chunk = self._chunks.get()
+            self._renew_in_time()
+            try:
+                chunk = self._chunks.get(timeout=RENEW_SECONDS)
+            except queue.Empty:
+                continue
             if chunk is None:
                 break
             rows, finished = list(chunk.rows), list(chunk.finished)
@@ -75,14 +86,24 @@ class Recorder:
             self._store(rows, finished)
         connection.close()
 
+    def _renew_in_time(self) -> None:
+        if time.monotonic() - self._renewed < RENEW_SECONDS:
+            return
+        self._renewed = time.monotonic()
+        try:
+            close_old_connections()
+            self._renew()
+        except Exception as error:  # noqa: BLE001 - the next one may succeed
+            log.warning("leases are not renewed", error=_first_line(error))
+            connection.close()
+
     def _store(self, rows: Sequence[Row], finished: Sequence[int]) -> None:
         """Store rows, for as long as it takes: an executed check is not lost to a restart."""
         refusals = 0
         while True:
             try:
                 close_old_connections()
-                record(rows)
-                finish(finished)
+                record(rows, finished=finished)
             except _REFUSALS as error:
                 refusals += 1
                 # Once more as it is, because a partition may have been missing; then each
@@ -120,4 +141,4 @@ def _refused(row: Row, error: Exception) -> Row:
         detail=f"the result could not be stored: {type(error).__name__}",
         total_us=0,
     )
-    return replace(row, started_at=None, outcome=outcome)
+    return row._replace(started_at=None, outcome=outcome)

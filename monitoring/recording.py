@@ -16,8 +16,12 @@ _FINISH: Final = """
 """
 
 
-def record(rows: Sequence[Row]) -> int:
+def record(rows: Sequence[Row], *, finished: Sequence[int] = ()) -> int:
     """Store a chunk of rows in one transaction and fold the new ones into states.
+
+    Args:
+        rows: of any batches, in any order.
+        finished: the ids of batches every slot of which has its row with these.
 
     Returns:
         How many rows went in; the others were there already.
@@ -30,6 +34,7 @@ def record(rows: Sequence[Row]) -> int:
         with transaction.atomic():
             inserted = ledger.insert(rows)
             fold([row for row in rows if (row.domain_id, row.location_id, row.slot) in inserted])
+            finish(finished)
     except Exception:
         partitions.forget()
         raise

@@ -22,7 +22,7 @@ from kombu.exceptions import BatchPublishError
 from kombu.exceptions import OperationalError as QueueOutage
 
 from domains.clock import database_now
-from monitoring import dispatch, probes, retention, settling
+from monitoring import dispatch, probes, retention, rolling, settling
 from monitoring.checking import Checker
 from monitoring.claiming import claim, hand_back
 from monitoring.dispatch import Hint
@@ -37,8 +37,6 @@ DRAIN_SECONDS: Final = 8.0
 
 _SPARE_MESSAGES: Final = 100
 """Messages that a queue may hold beside two for each batch that waits."""
-
-_RUNNING_LIMIT: Final = timedelta(seconds=settings.SENTINEL_BATCH_SECONDS)
 
 _OUTAGE: Final = (DatabaseOutage, InterfaceError)
 """What a database that is away raises: a failed task, but no defect, so no traceback."""
@@ -81,8 +79,18 @@ def sweep() -> None:
 def retain() -> None:
     """Make the partitions of the days ahead, drop what is old: results and messages."""
     dispatch.add_locations()
-    retention.retain(now=database_now(), keep=timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS))
+    now = database_now()
+    keep = timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS)
+    retention.retain(now=now, keep=rolling.raw_needed(now=now, keep=keep))
+    rolling.retain(now=now, raw_kept=keep)
     bound_queues()
+
+
+@shared_task(name="monitoring.roll_up", throws=_OUTAGE)
+@_outage_in_one_line
+def roll_up() -> None:
+    """Roll up what is due, for half a second at most: what is left waits for the next tick."""
+    rolling.roll_up(now=database_now())
 
 
 @shared_task(name="monitoring.check", throws=_OUTAGE)
@@ -94,7 +102,7 @@ def check(*, batch_id: int) -> None:
             batch_id,
             guard=_own_addresses.guard(),  # first: it may wait, and the clock is to be of now
             now=database_now(),
-            running_limit=_RUNNING_LIMIT,
+            lease=settling.LEASE,
         )
     )
 

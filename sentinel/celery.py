@@ -1,8 +1,9 @@
 """The Celery application: its settings come from Django's, Beat's schedule stands here."""
 
 import os
+import time
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from celery import Celery
 from celery.beat import Scheduler
@@ -14,6 +15,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sentinel.settings")
 
 from monitoring.schedule import TICK_SECONDS
 from sentinel import pulse
+
+_CLOCK_STEP_SECONDS: Final = 1.0
+"""A clock that moved by more than this since the last look was put, and did not drift."""
 
 
 class EveryTick(schedule):
@@ -31,7 +35,8 @@ class EveryTick(schedule):
         now = self.maybe_make_aware(self.now())
         last = self.maybe_make_aware(last_run_at)
         period = self.run_every.total_seconds()
-        passed = now.timestamp() // period > last.timestamp() // period
+        # Another multiple, not only a later one: a clock may be put back.
+        passed = now.timestamp() // period != last.timestamp() // period
         # A little past the instant: the database's clock decides, and may be behind ours.
         return schedstate(is_due=passed, next=period - now.timestamp() % period + 0.01)
 
@@ -43,15 +48,30 @@ class EveryTick(schedule):
         return self.__class__, (int(self.run_every.total_seconds()),)
 
 
+def _clock_offset() -> float:
+    """Return how far the wall clock is from one that only goes on, in seconds."""
+    return time.time() - time.monotonic()
+
+
 class PulsingScheduler(Scheduler):
     """Beat's in-memory scheduler, which also shows that its loop turns.
 
     Nothing is kept in a file: the tick rows in PostgreSQL say what has run.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._clock_offset = _clock_offset()
+        super().__init__(*args, **kwargs)
+
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Run what is due; return the seconds until the next look."""
         pulse.touch("beat")
+        offset = _clock_offset()
+        if abs(offset - self._clock_offset) > _CLOCK_STEP_SECONDS:
+            # Celery keeps what comes next by the wall clock's instants, and would wait for one
+            # that a clock which was put back reaches an hour late. None makes it plan anew.
+            self._heap = None
+        self._clock_offset = offset
         return super().tick(*args, **kwargs)
 
 
@@ -71,6 +91,12 @@ app.conf.beat_schedule = {
         "task": "monitoring.sweep",
         "schedule": EveryTick(),
         "options": {"queue": "control", "priority": 0},
+    },
+    # A bounded piece a tick: a tenth of a core while there is something to catch up with.
+    "roll-up": {
+        "task": "monitoring.roll_up",
+        "schedule": EveryTick(),
+        "options": {"queue": "control", "expires": TICK_SECONDS},
     },
     "retain": {
         "task": "monitoring.retain",

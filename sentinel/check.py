@@ -34,6 +34,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvloop
 
+from monitoring import probes
 from monitoring.probes import probe, resolving
 from monitoring.probes.guard import AllowedTarget, ForbiddenAddress, parse_allowed_targets
 from monitoring.probes.outcome import (
@@ -122,7 +123,7 @@ async def _checks(target: Target, options: Options, tell: Tell) -> None:
         pass
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-        await resolving.close()
+        await probes.close()
 
 
 async def _check(target: Target, seconds: float) -> Outcome:

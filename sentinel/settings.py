@@ -146,6 +146,7 @@ CELERY_TASK_QUEUES = (
 CELERY_TASK_ROUTES = {
     "monitoring.sweep": {"queue": CONTROL},
     "monitoring.retain": {"queue": CONTROL},
+    "monitoring.roll_up": {"queue": CONTROL},
     "monitoring.check": {"queue": probe_queue(SENTINEL_LOCATION)},
 }
 CELERY_TASK_DEFAULT_PRIORITY = 9

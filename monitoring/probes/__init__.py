@@ -3,10 +3,11 @@
 ``PROBES`` is the table of protocols; a new protocol is a module here and a row there.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from monitoring.probes import http
+from monitoring.probes import http, poller, resolving
 from monitoring.probes.outcome import Outcome, Target
 
 Probe = Callable[[Target, float], Awaitable[Outcome]]
@@ -23,3 +24,9 @@ async def probe(target: Target, deadline: float) -> Outcome:
             which the check has ended whatever the server does.
     """
     return await PROBES[target.url.partition(":")[0]](target, deadline)
+
+
+async def close() -> None:
+    """Let go of what the running loop's checks share: connections to name servers, the poller."""
+    await resolving.close()
+    poller.close(asyncio.get_running_loop())

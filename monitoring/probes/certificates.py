@@ -1,22 +1,27 @@
 """What a server's certificate says, for people; also of one that was not believed."""
 
-import asyncio
-import ssl
 from datetime import UTC
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from monitoring.probes.faults import HungUp
+from monitoring.probes.faults import Disbelieved
 from monitoring.probes.outcome import Certificate
-from monitoring.probes.stopwatch import Stopwatch
-from monitoring.probes.tls import Session, ssl_context
-from monitoring.probes.wire import connect
 
 _MAX_NAME_CHARS: Final = 200
-_SHOWING: Final = (OSError, ssl.SSLError, HungUp, ValueError)
+# X509_V_ERR_* of OpenSSL's <openssl/x509_vfy.h>.
+_CHAIN_PROBLEMS: Final = MappingProxyType(
+    {
+        18: "it is self-signed",
+        19: "its chain ends in a self-signed certificate that this worker does not trust",
+        20: "this worker does not trust its issuer, or the server left out the certificates "
+        "between (incomplete chain)",
+        21: "the server left out the certificates between it and its authority (incomplete chain)",
+    }
+)
 
 
 @lru_cache(maxsize=1024)
@@ -35,28 +40,9 @@ def read_certificate(der: bytes) -> Certificate | None:
         return None
 
 
-async def shown_by(address: str, port: int, host: str) -> Certificate | None:
-    """Return the certificate that a server shows, on a connection that only shakes hands.
-
-    For one whose verification has failed: OpenSSL then keeps no certificate.
-
-    Args:
-        address: judged already.
-        port: the TCP port.
-        host: whose certificate is asked for (SNI).
-    """
-    try:
-        context = ssl_context(verify=False)
-        wire = await connect(address, port, asyncio.get_running_loop())
-        try:
-            session = Session(wire, host, context)
-            await session.handshake(Stopwatch())
-            der = session.certificate
-        finally:
-            wire.close()
-    except _SHOWING:
-        return None
-    return read_certificate(der) if der else None
+def problem_of(error: Disbelieved) -> str:
+    """Return what is wrong with a certificate or its chain, in words."""
+    return _CHAIN_PROBLEMS.get(error.code, error.words)
 
 
 def _subject(certificate: x509.Certificate) -> str:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import httpx
 from httptools import HttpParserError, HttpResponseParser
@@ -12,6 +12,8 @@ from monitoring.probes.stopwatch import Stopwatch
 
 MAX_HEAD_BYTES: Final = 65_536
 MAX_HEADERS: Final = 256
+_LENGTH: Final = len("Content-Length")
+_CODING: Final = len("Transfer-Encoding")
 _NOTHING: Final = memoryview(b"")
 _REFUSALS: Final = 400
 """From this status on the rest of a request need not be sent."""
@@ -41,6 +43,17 @@ class Stream(Protocol):
         """Close at once."""
 
 
+class Asked(NamedTuple):
+    """A request, without its body: what of ``httpx.Request`` goes over the wire.
+
+    ``headers`` go as they are, in their order.
+    """
+
+    method: str
+    url: httpx.URL
+    headers: list[tuple[bytes, bytes]]
+
+
 class Asking(ABC):
     """The client's side of one request and answer, whatever it is written in.
 
@@ -63,7 +76,7 @@ class Asking(ABC):
         self._chunks: deque[bytes] = deque()
 
     @abstractmethod
-    async def ask(self, request: httpx.Request, body: bytes) -> None:
+    async def ask(self, request: Asked, body: bytes) -> None:
         """Send the request; ``wait`` begins.
 
         Raises:
@@ -123,7 +136,7 @@ class Exchange(Asking):
         self._framed = False
         self._unsent = _NOTHING
 
-    async def ask(self, request: httpx.Request, body: bytes) -> None:
+    async def ask(self, request: Asked, body: bytes) -> None:
         """Send the request; ``wait`` begins."""
         self._watch.enter("wait")
         if self._stream.has_spoken():
@@ -171,7 +184,9 @@ class Exchange(Asking):
             self._error = cause or NotHTTP(str(error).lower() or "a broken answer")
         else:
             # llhttp keeps a header, a trailer and a chunk's extension until they end.
-            if self._received > _SLACK + MAX_HEAD_BYTES + _FRAMING_PER_BYTE * self._body_bytes:
+            if not self._head_done and len(self.headers) > MAX_HEADERS:
+                self._error = NotHTTP(f"more than {MAX_HEADERS} headers")
+            elif self._received > _SLACK + MAX_HEAD_BYTES + _FRAMING_PER_BYTE * self._body_bytes:
                 part = "chunk sizes and trailers" if self._head_done else "a head"
                 self._error = NotHTTP(f"{part} of more than {MAX_HEAD_BYTES} bytes")
 
@@ -179,23 +194,15 @@ class Exchange(Asking):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; trailers are not kept."""
-        if self._head_done:
-            return
-        if len(self.headers) >= MAX_HEADERS:
-            raise NotHTTP(f"more than {MAX_HEADERS} headers")
-        # Leniency to folded headers lets these through too (RFC 9110, 5.5; RFC 9112, 5.1).
-        if b"\0" in value or name != name.strip():
-            raise NotHTTP("a header with a NUL, or with space around its name")
-        self._head_bytes += len(name) + len(value) + 4
-        if self._head_bytes > MAX_HEAD_BYTES:
-            raise NotHTTP(f"a head of more than {MAX_HEAD_BYTES} bytes")
-        self.headers.append((name, value))
+        if not self._head_done:
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Take the head, unless it is one of those before the answer (1xx)."""
         if self._head_done:
             return  # another answer, which nobody asked for
         assert self._parser is not None
+        self._look_at_headers()
         status = self._parser.get_status_code()
         if status == 101:
             raise NotHTTP("it switches protocols, which was not asked for")
@@ -210,16 +217,28 @@ class Exchange(Asking):
         if self.http_version != "1.0":
             self.http_version = "1.1"  # a later minor version is read as ours (RFC 9110, 2.5)
         self._head_done = True
-        for name, value in self.headers:
-            match name.lower():
-                case b"content-length":
-                    self._framed = True
-                case b"transfer-encoding":
-                    # RFC 9112, 6.3: chunks bound a body only if they are its last coding.
-                    self._framed = value.lower().rpartition(b",")[2].strip() == b"chunked"
-                    break
         if self._bodiless:
             self._end()
+
+    def _look_at_headers(self) -> None:
+        """Hold the headers to their limits, and see what bounds the body."""
+        if len(self.headers) > MAX_HEADERS:
+            raise NotHTTP(f"more than {MAX_HEADERS} headers")
+        chunked = None
+        for name, value in self.headers:
+            self._head_bytes += len(name) + len(value) + 4
+            # Leniency to folded headers lets these through too (RFC 9110, 5.5; RFC 9112, 5.1).
+            if b"\0" in value or name != name.strip():
+                raise NotHTTP("a header with a NUL, or with space around its name")
+            if len(name) == _LENGTH and name.lower() == b"content-length":
+                self._framed = True
+            elif len(name) == _CODING and chunked is None and name.lower() == b"transfer-encoding":
+                # RFC 9112, 6.3: chunks bound a body only if they are its last coding.
+                chunked = value.lower().rpartition(b",")[2].strip() == b"chunked"
+        if chunked is not None:
+            self._framed = chunked
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise NotHTTP(f"a head of more than {MAX_HEAD_BYTES} bytes")
 
     def on_body(self, part: bytes) -> None:
         """Keep a part of the body until it is asked for."""
@@ -238,7 +257,8 @@ class Exchange(Asking):
             self._watch.leave(self._stream.arrived)
 
 
-def _bytes_of(request: httpx.Request, body: bytes) -> bytes:
-    head = [b"%s %s HTTP/1.1\r\n" % (request.method.encode("ascii"), request.url.raw_path)]
-    head += [b"%s: %s\r\n" % header for header in request.headers.raw]
-    return b"".join((*head, b"\r\n", body))
+def _bytes_of(request: Asked, body: bytes) -> bytes:
+    head = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+    head += [b"%s: %s" % header for header in request.headers]
+    head += [b"", body]
+    return b"\r\n".join(head)

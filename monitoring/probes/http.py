@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import ssl
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -12,11 +10,11 @@ import httpx
 
 from monitoring.probes import bodies
 from monitoring.probes.assertions import Answer, needs_body
-from monitoring.probes.certificates import shown_by
 from monitoring.probes.deadline import Deadline
+from monitoring.probes.exchange import Asked, Asking
 from monitoring.probes.judging import is_heavy, judge
 from monitoring.probes.outcome import Failure, Outcome, Phases, Reason, State, Target
-from monitoring.probes.reasons import Scene, problem_of, reason_of, too_busy
+from monitoring.probes.reasons import Scene, reason_of, too_busy
 from monitoring.probes.redirects import (
     REDIRECT_STATUSES,
     next_method,
@@ -25,7 +23,7 @@ from monitoring.probes.redirects import (
     without_content,
 )
 from monitoring.probes.trace import Trace, shown
-from monitoring.probes.transport import TRACE, Body, GuardedTransport
+from monitoring.probes.transport import GuardedTransport
 
 LATE_SECONDS: Final = 0.25
 """A deadline that strikes later than this says that the worker was late, not the target."""
@@ -34,6 +32,7 @@ _USER_AGENT: Final = (b"User-Agent", b"Sentinel/0.1 (synthetic monitoring)")
 _ACCEPT: Final = (b"Accept", b"*/*")
 _CLOSE: Final = (b"Connection", b"close")
 _WITH_CONTENT: Final = frozenset({"POST", "PUT", "PATCH"})
+_UP: Final = State.UP  # by its class an enumeration's member takes a microsecond to look up
 _NOWHERE: Final = httpx.URL()
 _parsed = lru_cache(maxsize=8192)(httpx.URL)
 """The same URLs are checked again and again, and parsing one takes as long as a system call."""
@@ -65,8 +64,6 @@ async def probe(target: Target, deadline: float) -> Outcome:
         if clock.expired and loop.time() - deadline > LATE_SECONDS:
             failure = too_busy(f" to see an answer within {seconds:.1f} s")
         else:
-            if isinstance(error, ssl.SSLCertVerificationError):
-                await check.look_at_certificate(error, deadline)
             scene = Scene(check.trace, seconds, datetime.now(UTC))
             failure = reason_of(error, scene, expired=clock.expired)
     return check.outcome(failure)
@@ -108,9 +105,10 @@ class _Check:
         self._url = _parsed(self.target.url)
         seen = set()
         while True:
-            response = await self._hop()
-            if response.status_code not in REDIRECT_STATUSES or not self.target.follow_redirects:
+            exchange = await self._hop()
+            if exchange.status not in REDIRECT_STATUSES or not self.target.follow_redirects:
                 break
+            response = self._response(exchange)
             location = response.headers.get("location")
             if location is None:
                 break
@@ -120,31 +118,16 @@ class _Check:
                 raise Failure(
                     State.DOWN, Reason.REDIRECT_LOOP, f"redirected back to {shown(self._url)}"
                 )
-        await self._judge(response)
-
-    async def look_at_certificate(
-        self, error: ssl.SSLCertVerificationError, deadline: float
-    ) -> None:
-        """Keep what the certificate said that was not believed; its time is not the target's."""
-        trace = self.trace
-        trace.watch.leave()
-        assert trace.ip is not None
-        assert trace.port is not None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline):
-                certificate = await shown_by(trace.ip, trace.port, trace.host)
-                if certificate is not None:
-                    trace.certificate = replace(certificate, problem=problem_of(error))
-        trace.watch.enter("tls")  # where it ended, with no more of its time
+        await self._judge(exchange)
 
     def outcome(self, failure: Failure | None) -> Outcome:
         """Return what was seen."""
         last = self.trace
         last.watch.leave()
-        hops = tuple(trace.hop() for trace in self.traces)
+        hops = tuple([trace.hop() for trace in self.traces])
         phases = hops[0].phases if len(hops) == 1 else _sum([hop.phases for hop in hops])
         return Outcome(
-            state=State.UP if failure is None else failure.state,
+            state=_UP if failure is None else failure.state,
             reason=None if failure is None else failure.reason,
             detail="" if failure is None else failure.detail,
             status_code=last.status_code,
@@ -158,37 +141,24 @@ class _Check:
             hops=hops,
         )
 
-    async def _hop(self) -> httpx.Response:
+    async def _hop(self) -> Asking:
         """Make one request and read its answer, body and all."""
         # A registered URL has neither user info nor a fragment.
         plain = None if self.traces else self.target.url.partition("?")[0]
         trace = Trace(self._method, self._url, plain)
         self.traces.append(trace)
-        body = self._body
-        # The headers are ours to the last, so httpx is kept from adding its own; its Host
-        # fails on names that IDNA 2008 has not, such as emoji.
-        request = httpx.Request(
-            self._method,
-            self._url,
-            headers=self._request_headers(),
-            stream=httpx.ByteStream(body or b""),
-            extensions={TRACE: trace},
-        )
+        request = Asked(self._method, self._url, self._request_headers())
         if self._cookies is not None:
-            # A cookie that no header of ours can hold is not sent.
-            with contextlib.suppress(UnicodeError):
-                self._cookies.set_cookie_header(request)
-        response = await self._transport.handle_async_request(request)
-        stream = response.stream
-        assert isinstance(stream, Body)
+            request = self._with_cookies(request)
+        exchange = await self._transport.ask(request, self._body or b"", trace)
         try:
             trace.body_bytes = 0
             self._kept = None
-            if needs_body(self.target.assertions):
-                coding = response.headers.get("content-encoding", "")
+            if self.target.assertions and needs_body(self.target.assertions):
+                coding = self._response(exchange).headers.get("content-encoding", "")
                 self._kept = bodies.Kept(coding, self.target.max_body_bytes)
             await bodies.read(
-                stream.chunk,
+                exchange.chunk,
                 limit=self.target.max_body_bytes,
                 kept=self._kept,
                 count=trace.count_body,
@@ -196,8 +166,24 @@ class _Check:
         except bodies.TooLarge as error:
             raise Failure(State.DOWN, Reason.TOO_LARGE, str(error)) from None
         finally:
-            await stream.aclose()
-        return response
+            exchange.close()
+        return exchange
+
+    def _response(self, exchange: Asking) -> httpx.Response:
+        """Return the head of an answer as HTTPX knows it."""
+        request = httpx.Request(self._method, self._url)
+        return httpx.Response(exchange.status, headers=exchange.headers, request=request)
+
+    def _with_cookies(self, request: Asked) -> Asked:
+        """Return a request with the cookies that belong to where it goes."""
+        assert self._cookies is not None
+        # The headers are ours to the last; with a Host among them httpx adds none of its own,
+        # which fails on names that IDNA 2008 has not, such as emoji.
+        made = httpx.Request(request.method, request.url, headers=request.headers)
+        # A cookie that no header of ours can hold is not sent.
+        with contextlib.suppress(UnicodeError):
+            self._cookies.set_cookie_header(made)
+        return request._replace(headers=made.headers.raw)
 
     def _request_headers(self) -> list[tuple[bytes, bytes]]:
         host = (b"Host", self._url.netloc)
@@ -245,10 +231,13 @@ class _Check:
             self._cookies = None
         self._method, self._url = method, url
 
-    async def _judge(self, response: httpx.Response) -> None:
-        status = response.status_code
+    async def _judge(self, exchange: Asking) -> None:
+        status = exchange.status
         target = self.target
-        if not any(low <= status <= high for low, high in target.expected_status):
+        for low, high in target.expected_status:
+            if low <= status <= high:
+                break
+        else:
             expected = ",".join(
                 str(low) if low == high else f"{low}-{high}" for low, high in target.expected_status
             )
@@ -257,19 +246,19 @@ class _Check:
             return
         total_us = sum(trace.watch.phases().total_us for trace in self.traces)
         if target.assertions:
-            await self._judge_assertions(response, total_us)
+            await self._judge_assertions(exchange, total_us)
         limit = target.degraded_after_us
         if limit is not None and total_us > limit:
             words = f"{total_us / 1000:.0f} ms, degraded after {limit / 1000:.0f} ms"
             raise Failure(State.DEGRADED, Reason.SLOW, words)
 
-    async def _judge_assertions(self, response: httpx.Response, total_us: int) -> None:
+    async def _judge_assertions(self, exchange: Asking, total_us: int) -> None:
         assertions = self.target.assertions
         certificate = self.traces[0].certificate
         kept = self._kept
         answer = Answer(
-            status_code=response.status_code,
-            headers=tuple(response.headers.raw),
+            status_code=exchange.status,
+            headers=tuple(exchange.headers),
             body=None if kept is None else kept.end(),
             body_bytes=self.trace.body_bytes or 0,
             total_us=total_us,

@@ -3,7 +3,6 @@
 import asyncio
 from typing import Final
 
-import httpx
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
@@ -18,7 +17,7 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 
-from monitoring.probes.exchange import MAX_HEAD_BYTES, MAX_HEADERS, Asking, Stream
+from monitoring.probes.exchange import MAX_HEAD_BYTES, MAX_HEADERS, Asked, Asking, Stream
 from monitoring.probes.faults import HungUp, NotHTTP
 from monitoring.probes.stopwatch import Stopwatch
 
@@ -70,7 +69,7 @@ class Exchange2(Asking):
         self._small_frames = 0
         self._pending = bytearray()
 
-    async def ask(self, request: httpx.Request, body: bytes) -> None:
+    async def ask(self, request: Asked, body: bytes) -> None:
         """Send the request; ``wait`` begins."""
         h2 = self._h2
         h2.initiate_connection()
@@ -190,18 +189,22 @@ class Exchange2(Asking):
         self._head_done = True
 
 
-def _headers_of(request: httpx.Request) -> list[tuple[bytes, bytes]]:
-    headers = [
+def _headers_of(request: Asked) -> list[tuple[bytes, bytes]]:
+    authority = request.url.netloc
+    fields = []
+    for name, value in request.headers:
+        lowered = name.lower()
+        if lowered == b"host":
+            authority = value or authority
+        elif lowered not in _OF_THE_CONNECTION:
+            fields.append((lowered, value))
+    return [
         (b":method", request.method.encode("ascii")),
-        (b":authority", request.headers.get("host", "").encode("ascii") or request.url.netloc),
+        (b":authority", authority),
         (b":scheme", request.url.scheme.encode("ascii")),
         (b":path", request.url.raw_path),
+        *fields,
     ]
-    for name, value in request.headers.raw:
-        lowered = name.lower()
-        if lowered not in _OF_THE_CONNECTION:
-            headers.append((lowered, value))
-    return headers
 
 
 def _code(code: ErrorCodes | int | None) -> str:

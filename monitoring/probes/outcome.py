@@ -1,10 +1,10 @@
 """The values a probe takes and gives: Target, Outcome, and the closed lists they draw on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from monitoring.probes.assertions import Assertion
 from monitoring.probes.guard import Guard
@@ -114,9 +114,10 @@ class IPVersion(StrEnum):
     IPV6 = "ipv6"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(NamedTuple):
     """All that a probe may know.
+
+    A tuple, as all that is made for every check: in a third of a dataclass's time.
 
     Attributes:
         url: an absolute http or https URL, normalised, without user info.
@@ -141,8 +142,8 @@ class Target:
 
     url: str
     method: str = "GET"
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    body: bytes | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
     expected_status: tuple[tuple[int, int], ...] = ((200, 299),)
     follow_redirects: bool = True
     verify_tls: bool = True
@@ -151,9 +152,15 @@ class Target:
     assertions: tuple[Assertion, ...] = ()
     degraded_after_us: int | None = None
     nameservers: tuple[str, ...] = ()
-    guard: Guard = field(default_factory=Guard)
+    guard: Guard = Guard()
     max_body_bytes: int = 10 * 1024 * 1024
     max_redirects: int = 10
+
+    def __repr__(self) -> str:
+        """Show what it is without what may be secret."""
+        shown = self._asdict()
+        del shown["headers"], shown["body"]
+        return f"Target({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 class Phases(NamedTuple):
@@ -208,8 +215,6 @@ class Certificate:
 class Hop(NamedTuple):
     """One request of a check, and what came of it.
 
-    A tuple, as Phases: both are made for every check, in a third of a dataclass's time.
-
     Attributes:
         url: without user info, query and fragment, which may hold secrets.
         method: of this request.
@@ -237,51 +242,89 @@ class Hop(NamedTuple):
     bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+_UP: Final = State.UP  # by its class an enumeration's member takes a microsecond to look up
+
+
+class _Seen(NamedTuple):
+    state: State
+    total_us: int
+    reason: Reason | None
+    detail: str
+    status_code: int | None
+    http_version: str | None
+    ip: str | None
+    phases: Phases
+    bytes: int | None
+    redirects: int
+    certificate: Certificate | None
+    hops: tuple[Hop, ...]
+
+
+class Outcome(_Seen):
     """What one check saw.
 
     Attributes:
         state: never ``missed``: what was not run has no outcome.
+        total_us: the sum of the phases, in microseconds.
         reason: None if and only if ``state`` is up.
         detail: one line in words for a person, without secrets.
         status_code: of the last answer, None where none came.
         http_version: of the last answer: ``1.0``, ``1.1`` or ``2``.
         ip: the address that was dialled last.
         phases: where the time went, summed over the hops.
-        total_us: the sum of the phases, in microseconds.
         bytes: body bytes received from the last hop, None where no body was reached.
         redirects: how many redirects were followed.
         certificate: the first hop's, which is the one of the target itself.
         hops: every request of the check, in order.
     """
 
-    state: State
-    total_us: int
-    reason: Reason | None = None
-    detail: str = ""
-    status_code: int | None = None
-    http_version: str | None = None
-    ip: str | None = None
-    phases: Phases = NO_PHASES
-    bytes: int | None = None
-    redirects: int = 0
-    certificate: Certificate | None = None
-    hops: tuple[Hop, ...] = ()
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def __new__(
+        cls,
+        *,
+        state: State,
+        total_us: int,
+        reason: Reason | None = None,
+        detail: str = "",
+        status_code: int | None = None,
+        http_version: str | None = None,
+        ip: str | None = None,
+        phases: Phases = NO_PHASES,
+        bytes: int | None = None,  # noqa: A002 - the field's name, as it is stored and told
+        redirects: int = 0,
+        certificate: Certificate | None = None,
+        hops: tuple[Hop, ...] = (),
+    ) -> Self:
         """Refuse a reason that the state does not allow; make the detail storable and short."""
-        if (self.reason is None) != (self.state is State.UP):
-            raise ValueError(f"state {self.state} with reason {self.reason}")
-        if self.reason is not None and self.reason not in REASONS[self.state]:
-            raise ValueError(f"state {self.state} with reason {self.reason}")
-        if not self.detail:
-            return
-        # A server's words may hold what PostgreSQL's text cannot: NUL, and lone surrogates.
-        detail = self.detail.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-        if len(detail) > MAX_DETAIL_CHARS:
-            detail = detail[: MAX_DETAIL_CHARS - 1] + "…"
-        object.__setattr__(self, "detail", detail)
+        if reason is None:
+            if state is not _UP:
+                raise ValueError(f"state {state} with reason None")
+        elif reason not in REASONS[state]:
+            raise ValueError(f"state {state} with reason {reason}")
+        return tuple.__new__(
+            cls,
+            (
+                state,
+                total_us,
+                reason,
+                _storable(detail) if detail else "",
+                status_code,
+                http_version,
+                ip,
+                phases,
+                bytes,
+                redirects,
+                certificate,
+                hops,
+            ),
+        )
+
+
+def _storable(detail: str) -> str:
+    # A server's words may hold what PostgreSQL's text cannot: NUL, and lone surrogates.
+    detail = detail.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return detail if len(detail) <= MAX_DETAIL_CHARS else detail[: MAX_DETAIL_CHARS - 1] + "…"
 
 
 class Failure(Exception):  # noqa: N818 - a failing target is data; this carries it to the one place

@@ -1,20 +1,22 @@
 """From a library's error to a reason: the only place that does, most specific first."""
 
 import errno
-import ssl
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
 import structlog
+from OpenSSL import SSL
 
 from monitoring.probes import vantage
-from monitoring.probes.faults import HungUp, NotHTTP, NoTrustStore
+from monitoring.probes.certificates import problem_of
+from monitoring.probes.faults import Disbelieved, HungUp, NotHTTP, NoTrustStore
 from monitoring.probes.guard import ForbiddenAddress
 from monitoring.probes.outcome import Certificate, Failure, Reason, State
 from monitoring.probes.resolving import Cause, Unresolved
 from monitoring.probes.trace import Trace
+from monitoring.probes.trust import openssl_words
 
 log = structlog.get_logger(__name__)
 
@@ -22,15 +24,9 @@ log = structlog.get_logger(__name__)
 _NOT_YET_VALID: Final = 9
 _EXPIRED: Final = 10
 _WRONG_NAME: Final = frozenset({62, 64})
-_CHAIN_PROBLEMS: Final = MappingProxyType(
-    {
-        18: "it is self-signed",
-        19: "its chain ends in a self-signed certificate that this worker does not trust",
-        20: "this worker does not trust its issuer, or the server left out the certificates "
-        "between (incomplete chain)",
-        21: "the server left out the certificates between it and its authority (incomplete chain)",
-    }
-)
+
+_SAYS_NOTHING: Final = "record layer failure"
+"""What OpenSSL adds to the cause, when a record cannot be read."""
 
 _TIMEOUTS: Final = MappingProxyType(
     {
@@ -162,12 +158,12 @@ def _unresolved(error: Unresolved, scene: Scene) -> Failure:
 def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: PLR0911 - a table
     peer = scene.trace.peer
     match error:
-        case ssl.SSLCertVerificationError():
+        case Disbelieved():
             return _certificate(error, scene)
-        case ssl.SSLEOFError():
+        case SSL.SysCallError():
             return _hung_up(scene, "hung up before a complete answer")
-        case ssl.SSLError():
-            words = (error.reason or scene.trace.alert or "broken").replace("_", " ").lower()
+        case SSL.Error():
+            words = _last_words(error) or scene.trace.alert or "broken"
             return Failure(State.DOWN, Reason.TLS_ERROR, f"TLS with {peer} failed: {words}")
         case TimeoutError():  # the kernel's own, or one address's share of the time
             return _out_of_time(scene, ": timed out")
@@ -202,16 +198,16 @@ def _hung_up(scene: Scene, words: str, *, at_connect: Reason = Reason.CONNECT_ER
     return Failure(State.DOWN, reason, f"{scene.trace.peer} {words}")
 
 
-def _certificate(error: ssl.SSLCertVerificationError, scene: Scene) -> Failure:
+def _certificate(error: Disbelieved, scene: Scene) -> Failure:
     # A trust store in a folder is read when it is needed, and then cannot be opened.
     if vantage.out_of_descriptors():
         return _out_of_resources("too many open files")
     shown_one = scene.trace.certificate
-    if error.verify_code == _EXPIRED:
+    if error.code == _EXPIRED:
         return Failure(State.DOWN, Reason.TLS_EXPIRED, _expired(shown_one, scene))
-    if error.verify_code == _NOT_YET_VALID:
+    if error.code == _NOT_YET_VALID:
         return Failure(State.DOWN, Reason.TLS_EXPIRED, _not_yet_valid(shown_one, scene))
-    if error.verify_code in _WRONG_NAME:
+    if error.code in _WRONG_NAME:
         words = f"the certificate of {scene.trace.peer} is not for {scene.trace.host}"
         if shown_one is not None and shown_one.subject:
             words += f" but for {shown_one.subject}"
@@ -222,9 +218,10 @@ def _certificate(error: ssl.SSLCertVerificationError, scene: Scene) -> Failure:
     return Failure(State.DOWN, Reason.TLS_UNTRUSTED, words)
 
 
-def problem_of(error: ssl.SSLCertVerificationError) -> str:
-    """Return what is wrong with a certificate or its chain, in words."""
-    return _CHAIN_PROBLEMS.get(error.verify_code, error.verify_message)
+def _last_words(error: SSL.Error) -> str:
+    """Return the last that OpenSSL says of an error and that says something, if anything does."""
+    said = [words for words in openssl_words(error) if words and words != _SAYS_NOTHING]
+    return said[-1].lower() if said else ""
 
 
 def _expired(certificate: Certificate | None, scene: Scene) -> str:

@@ -48,6 +48,7 @@ PATIENCE_SECONDS: Final = 20.0
 # backslash for the beginning of an escape.
 _ASKABLE: Final = re.compile(r"[!-\[\]-~]+")
 
+_BOTH: Final = IPVersion.BOTH  # by its class an enumeration's member takes a microsecond to look up
 _FAMILIES: Final = MappingProxyType(
     {
         IPVersion.BOTH: socket.AF_UNSPEC,
@@ -136,7 +137,7 @@ def _literal(host: str, ip_version: IPVersion) -> str | None:
         address = ip_address(host)
     except ValueError:
         return None
-    if ip_version is not IPVersion.BOTH and ip_version != f"ipv{address.version}":
+    if ip_version is not _BOTH and ip_version != f"ipv{address.version}":
         only = IPVersion.IPV4 if address.version == 6 else IPVersion.IPV6
         raise Unresolved(
             Cause.NO_ADDRESS,

@@ -19,16 +19,12 @@ class Stopwatch:
     None means that nothing is asked of the target or of DNS, so any delay is ours.
     """
 
-    __slots__ = ("_since", "connect", "current", "dns", "download", "tls", "wait")
+    __slots__ = ("_since", "_spent", "current")
 
     def __init__(self) -> None:
-        self.dns: float | None = None
-        self.connect: float | None = None
-        self.tls: float | None = None
-        self.wait: float | None = None
-        self.download: float | None = None
         self.current: Phase | None = None
         self._since = 0.0
+        self._spent: dict[Phase, int] = {}
 
     def enter(self, phase: Phase, at: float | None = None) -> None:
         """End the phase under way and begin another, now or at an instant."""
@@ -41,10 +37,12 @@ class Stopwatch:
 
     def leave(self, at: float | None = None) -> None:
         """End the phase under way, now or at an instant, and add its time."""
-        if self.current is None:
+        phase = self.current
+        if phase is None:
             return
         elapsed = (time.perf_counter() if at is None else at) - self._since
-        setattr(self, self.current, (getattr(self, self.current) or 0.0) + max(elapsed, 0.0))
+        spent = self._spent
+        spent[phase] = spent.get(phase, 0) + (int(elapsed * _MICROS + 0.5) if elapsed > 0.0 else 0)
         self.current = None
 
     def leave_after(self, seconds: float) -> None:
@@ -61,14 +59,5 @@ class Stopwatch:
 
     def phases(self) -> Phases:
         """Return the phases in integer microseconds, None where not reached."""
-        return Phases(
-            dns_us=_micros(self.dns),
-            connect_us=_micros(self.connect),
-            tls_us=_micros(self.tls),
-            wait_us=_micros(self.wait),
-            download_us=_micros(self.download),
-        )
-
-
-def _micros(seconds: float | None) -> int | None:
-    return None if seconds is None else int(seconds * _MICROS + 0.5)
+        get = self._spent.get
+        return Phases(get("dns"), get("connect"), get("tls"), get("wait"), get("download"))

@@ -1,60 +1,40 @@
 """TLS over a wire: OpenSSL does the work in memory, the wire keeps the time."""
 
 import contextlib
-import ssl
-from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
-from monitoring.probes.faults import HungUp, NoTrustStore
+from OpenSSL import SSL
+from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
+
+from monitoring.probes import trust
+from monitoring.probes.faults import HungUp
 from monitoring.probes.stopwatch import Stopwatch
 from monitoring.probes.wire import Wire
 
-_READ_BYTES: Final = 65_536
+_MOST_IN_THE_CLEAR: Final = 16_384
+"""Bytes that a record carries at most (RFC 8446, 5.1)."""
+_MOST_SEALED: Final = 65_536
+_HTTP2_FIRST: Final = [b"h2", b"http/1.1"]
 _RECORD_HEAD: Final = 5
 _NOTHING: Final = memoryview(b"")
 _ALERT: Final = 21
 
 
-@lru_cache(maxsize=8)
-def ssl_context(*, verify: bool, http2: bool = False) -> ssl.SSLContext:
-    """Return the shared context: the system's trust store, or OpenSSL's SSL_CERT_FILE.
-
-    Building one costs tens of milliseconds, so there is one per combination of options.
-
-    Raises:
-        NoTrustStore: there is nothing to verify against; every target would look untrusted.
-    """
-    context = ssl.create_default_context()
-    # A common name alone has not been a name for long (RFC 9110, 4.3.4); browsers agree.
-    context.hostname_checks_common_name = False
-    context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])
-    if verify and not context.cert_store_stats()["x509"] and not _trust_folder():
-        raise NoTrustStore(
-            "this worker trusts no certificate authority: install ca-certificates, or let "
-            "SSL_CERT_FILE name a file of them"
-        )
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _trust_folder() -> bool:
-    """Return whether OpenSSL has a folder of certificates, which it reads as it needs them."""
-    folder = ssl.get_default_verify_paths().capath
-    return bool(folder) and next(Path(folder).iterdir(), None) is not None
-
-
 class Session:
-    """TLS on a wire, with the wire's own methods."""
+    """TLS on a wire, with the wire's own methods.
+
+    Args:
+        wire: a connection, just made.
+        host: whose certificate is asked for.
+        context: whether it verifies that one is the context's business.
+        http2: whether HTTP/2 is offered.
+    """
 
     __slots__ = (
-        "_early", "_head", "_incoming", "_outgoing", "_skip", "_tls", "_unsent", "_wire", "alert",
-        "heard",
+        "_early", "_head", "_skip", "_tls", "_to_compare", "_unsent", "_wire", "alert", "heard",
     )  # fmt: skip
 
-    def __init__(self, wire: Wire, host: str, context: ssl.SSLContext) -> None:
+    def __init__(self, wire: Wire, host: str, context: SSL.Context, *, http2: bool) -> None:
         self._wire = wire
         self.heard = False
         """Whether the server has said anything at all."""
@@ -64,12 +44,11 @@ class Session:
         self._head = b""
         self._early: bytes | None = None
         self._unsent = b""
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        # A name is sent, and is certified, without the root's dot (RFC 6066, 3).
-        self._tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_hostname=host.removesuffix(".")
-        )
+        self._tls = SSL.Connection(context, None)
+        self._tls.set_connect_state()
+        self._to_compare = None if trust.expect(self._tls, host) else host
+        if http2:
+            self._tls.set_alpn_protos(_HTTP2_FIRST)
 
     async def handshake(self, watch: Stopwatch) -> None:
         """Agree on a session; what TLS 1.3 still has to say goes with the first request.
@@ -78,17 +57,21 @@ class Session:
             watch: in ``tls``; the time that bytes lay in the kernel is taken out of it.
 
         Raises:
-            ssl.SSLError, OSError, HungUp: there is none.
+            Disbelieved: the server's certificate does not hold.
+            SSL.Error, OSError, HungUp: there is none.
         """
         while True:
             try:
                 self._tls.do_handshake()
-            except ssl.SSLWantReadError:
+            except SSL.WantReadError:
                 pass
-            except ssl.SSLError:
+            except SSL.Error as error:
+                why = trust.disbelief(self._tls, error)
                 await self._say_why()
-                raise
+                raise why or error from None
             else:
+                if self._to_compare is not None:
+                    trust.compare(self._tls, self._to_compare)
                 return
             await self._flush()
             received = await self._wire.receive()
@@ -97,38 +80,41 @@ class Session:
             self.heard = True
             watch.excuse(self._wire.lateness())
             self._see(received)
-            self._incoming.write(received)
+            self._tls.bio_write(received)
 
     def has_spoken(self) -> bool:
         """Return whether bytes have come that nobody asked for."""
         if self._early is None:
-            try:
-                self._early = self._tls.read(_READ_BYTES)
-            except ssl.SSLWantReadError:
-                return False
+            self._early = self._read()
         return bool(self._early)  # its goodbye is no answer
 
     async def send(self, data: bytes | memoryview) -> memoryview:
         """Send bytes, all of them unless an answer comes first; the rest goes by itself.
 
         Raises:
-            ssl.SSLError, OSError: the connection is gone.
+            SSL.Error, OSError: the connection is gone.
         """
-        self._tls.write(data)
+        self._tls.sendall(data)
         await self._flush()
         while self._unsent:  # something came before all of it was taken
             received = await self._wire.receive()
             if not received:
                 break  # gone: what it said before is still to be received
             self._see(received)
-            self._incoming.write(received)
+            self._tls.bio_write(received)
             if self.has_spoken():
                 break
             await self._flush()
         return _NOTHING
 
     async def _flush(self) -> None:
-        self._unsent += self._outgoing.read()
+        sealed = [self._unsent]
+        with contextlib.suppress(SSL.WantReadError):
+            while True:
+                sealed.append(self._tls.bio_read(_MOST_SEALED))
+                if len(sealed[-1]) < _MOST_SEALED:
+                    break
+        self._unsent = b"".join(sealed)
         self._unsent = bytes(await self._wire.send(self._unsent)) if self._unsent else b""
 
     async def receive(self) -> bytes:
@@ -139,17 +125,15 @@ class Session:
         chunks bound is known to be cut short all the same (RFC 9112, 9.8).
 
         Raises:
-            ssl.SSLError, OSError: the connection broke.
+            SSL.Error, OSError: the connection broke.
             HungUp: it ended within a record.
         """
         if self._early is not None:
             early, self._early = self._early, None
             return early
         while True:
-            try:
-                return self._tls.read(_READ_BYTES)
-            except ssl.SSLWantReadError:
-                pass
+            if (read := self._read()) is not None:
+                return read
             await self._flush()  # the answer to a key update
             received = await self._wire.receive()
             if not received:
@@ -157,7 +141,19 @@ class Session:
                     raise HungUp
                 return b""
             self._see(received)
-            self._incoming.write(received)
+            self._tls.bio_write(received)
+
+    def _read(self) -> bytes | None:
+        """Return what can be read, nothing after a goodbye, None where it is still to come."""
+        try:
+            return self._tls.recv(_MOST_IN_THE_CLEAR)
+        except SSL.WantReadError:
+            return None
+        except (SSL.ZeroReturnError, SSL.SysCallError):
+            # After an alert that only warns, OpenSSL knows a goodbye by this alone.
+            if not self._tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
+                raise
+            return b""
 
     @property
     def arrived(self) -> float:
@@ -165,19 +161,22 @@ class Session:
         return self._wire.arrived
 
     @property
-    def protocol(self) -> str | None:
-        """What was agreed on by ALPN."""
-        return self._tls.selected_alpn_protocol()
+    def agreed_on_http2(self) -> bool:
+        """Whether the server chose HTTP/2, where it was offered."""
+        return self._tls.get_alpn_proto_negotiated() == b"h2"
 
     @property
-    def version(self) -> str | None:
+    def version(self) -> str:
         """The version of TLS, such as ``TLSv1.3``."""
-        return self._tls.version()
+        return self._tls.get_protocol_version_name()
 
     @property
     def certificate(self) -> bytes | None:
-        """What the server showed, in DER."""
-        return self._tls.getpeercert(binary_form=True)
+        """What the server showed, in DER, whether it was believed or not."""
+        shown = self._tls.get_peer_certificate()
+        if shown is None:  # of a handshake that has failed OpenSSL knows the chain alone
+            shown = next(iter(self._tls.get_peer_cert_chain() or ()), None)
+        return None if shown is None else dump_certificate(FILETYPE_ASN1, shown)
 
     def close(self) -> None:
         """Close at once."""

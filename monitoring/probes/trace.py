@@ -59,18 +59,19 @@ class Trace:
 
     def hop(self) -> Hop:
         """Return what is told of it."""
+        # In the order of Hop's fields: by name it takes half as long again.
         return Hop(
-            url=self.plain,
-            method=self.method,
-            status_code=self.status_code,
-            http_version=self.http_version,
-            addresses=self.addresses,
-            ip=self.ip,
-            port=self.port,
-            tls_version=self.tls_version,
-            certificate=self.certificate,
-            phases=self.watch.phases(),
-            bytes=self.body_bytes,
+            self._plain or shown(self.url),
+            self.method,
+            self.status_code,
+            self.http_version,
+            self.addresses,
+            self.ip,
+            self.port,
+            self.tls_version,
+            self.certificate,
+            self.watch.phases(),
+            self.body_bytes,
         )
 
 

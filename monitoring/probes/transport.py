@@ -5,26 +5,26 @@ cancelled request poisons httpcore's, encode/httpcore#1093) and hide the connect
 HTTPX's Request and Response stay the interface, so it can be mounted in any AsyncClient.
 """
 
-import ssl
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final
 
 import httpx
+from OpenSSL import SSL
 
-from monitoring.probes import dialling, resolving, tls
-from monitoring.probes.certificates import read_certificate
-from monitoring.probes.exchange import Asking, Exchange, Stream
+from monitoring.probes import dialling, resolving, trust
+from monitoring.probes.certificates import problem_of, read_certificate
+from monitoring.probes.exchange import Asked, Asking, Exchange, Stream
+from monitoring.probes.faults import Disbelieved
 from monitoring.probes.guard import Guard
 from monitoring.probes.http2 import Exchange2
-from monitoring.probes.outcome import IPVersion
+from monitoring.probes.outcome import Certificate, IPVersion
+from monitoring.probes.tls import Session
 from monitoring.probes.trace import Trace
 from monitoring.probes.wire import Wire
 
 TRACE: Final = "sentinel_trace"
 """The extension of a request under which a Trace may go along, to be filled."""
-
-_ALERTS: Final = {116: "certificate required", 120: "no application protocol"}
-"""Alerts of TLS that OpenSSL 3.0 has no word for (RFC 8446, 6)."""
 
 _VERSIONS: Final = {"1.0": b"HTTP/1.0", "1.1": b"HTTP/1.1", "2": b"HTTP/2"}
 
@@ -33,11 +33,10 @@ class Body(httpx.AsyncByteStream):
     """The answer's body as it arrives; closing it closes the connection."""
 
     def __init__(self, exchange: Asking) -> None:
-        self.chunk = exchange.chunk
         self._exchange = exchange
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while (part := await self.chunk()) is not None:
+        while (part := await self._exchange.chunk()) is not None:
             yield part
 
     async def aclose(self) -> None:
@@ -59,7 +58,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     request goes. HTTPX's time-outs, which are per operation, are not looked at: the caller
     sets one deadline around it all (``asyncio.timeout``).
 
-    Raises what the resolver, the socket, ssl and ``monitoring.probes.faults`` raise,
+    Raises what the resolver, the socket, OpenSSL and ``monitoring.probes.faults`` raise,
     unmapped: the one map to reasons is in ``monitoring.probes.reasons``.
     """
 
@@ -80,15 +79,33 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request on a connection of its own."""
+        trace = request.extensions.get(TRACE) or Trace(request.method, request.url)
+        asked = Asked(request.method, request.url, request.headers.raw)
+        exchange = await self.ask(asked, await request.aread(), trace)
+        return httpx.Response(
+            exchange.status,
+            headers=exchange.headers,
+            stream=Body(exchange),
+            request=request,
+            extensions={"http_version": _VERSIONS.get(exchange.http_version, b"")},
+        )
+
+    async def ask(self, request: Asked, body: bytes, trace: Trace) -> Asking:
+        """Send one request; return when the head of its answer is there. To be closed.
+
+        What HTTPX's own types say, without making them: for a plain check they would be
+        a fifth of what is left to compute.
+
+        Args:
+            request: of a URL that is http or https.
+            body: goes with it; its length is among the headers.
+            trace: filled as the request goes.
+        """
         url = request.url
-        trace = request.extensions.get(TRACE) or Trace(request.method, url)
         secure = url.scheme == "https"
         port = url.port or (443 if secure else 80)
-        # What httpx would do with a whole body, without its ceremony.
-        packed = request.stream
-        body = b"".join(packed) if isinstance(packed, httpx.ByteStream) else await request.aread()
         # Before anything is dialled: without it there is nothing to be learnt from the target.
-        context = tls.ssl_context(verify=self._verify, http2=self._http2) if secure else None
+        context = trust.client_context(verify=self._verify) if secure else None
         trace.addresses = await self._resolve(trace)
         self._guard.judge_all(trace.addresses, port)
         wire = await dialling.dial(trace.addresses, port, trace)
@@ -96,8 +113,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             stream: Stream = wire
             http2 = False
             if context is not None:
-                stream = session = await _secured(wire, context, trace)
-                http2 = session.protocol == "h2"
+                stream = session = await _secured(wire, context, trace, http2=self._http2)
+                http2 = self._http2 and session.agreed_on_http2
             exchange: Asking = (
                 Exchange2(stream, trace.watch)
                 if http2
@@ -110,13 +127,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             raise
         trace.status_code = exchange.status
         trace.http_version = exchange.http_version
-        return httpx.Response(
-            exchange.status,
-            headers=exchange.headers,
-            stream=Body(exchange),
-            request=request,
-            extensions={"http_version": _VERSIONS.get(exchange.http_version, b"")},
-        )
+        return exchange
 
     async def _resolve(self, trace: Trace) -> tuple[str, ...]:
         """Return a host's addresses, each once, in the order of the resolver."""
@@ -139,18 +150,26 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         return found.addresses
 
 
-async def _secured(wire: Wire, context: ssl.SSLContext, trace: Trace) -> tls.Session:
+async def _secured(wire: Wire, context: SSL.Context, trace: Trace, *, http2: bool) -> Session:
     """Return a session of TLS on a connection."""
-    session = tls.Session(wire, trace.host, context)
+    session = Session(wire, trace.host, context, http2=http2)
     trace.watch.enter("tls")
     try:
         await session.handshake(trace.watch)
+    except Disbelieved as error:
+        if (shown := _certificate_of(session)) is not None:
+            trace.certificate = replace(shown, problem=problem_of(error))
+        raise
     finally:
         trace.greeted = session.heard
         if session.alert is not None:
-            trace.alert = _ALERTS.get(session.alert, f"alert {session.alert}")
+            trace.alert = f"alert {session.alert}"
     trace.watch.leave()
     trace.tls_version = session.version
-    if (der := session.certificate) is not None:
-        trace.certificate = read_certificate(der)
+    trace.certificate = _certificate_of(session)
     return session
+
+
+def _certificate_of(session: Session) -> Certificate | None:
+    der = session.certificate
+    return None if der is None else read_certificate(der)

@@ -15,6 +15,8 @@ import time
 from functools import lru_cache
 from typing import Final
 
+from monitoring.probes.poller import BEYOND, OUT, poller
+
 RECEIVE_BYTES: Final = 65_536
 _SO_TIMESTAMPNS: Final = 35  # <asm-generic/socket.h>; Python has no name for it
 _STAMP: Final = struct.Struct("@ll")  # struct timespec
@@ -23,6 +25,10 @@ _TCP_INFO_SIZE: Final = 104
 _TCP_INFO_RTT: Final = 68
 _TCP_INFO_TOTAL_RETRANS: Final = 100
 _U32: Final = struct.Struct("@I")
+_CONNECTED: Final = frozenset({1, 8})
+"""TCP_ESTABLISHED, and TCP_CLOSE_WAIT of a peer that has said its last already."""
+_ONE_SEGMENT: Final = 536
+"""What every path takes as one (RFC 9293, 3.7.1)."""
 _KIND: Final = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
 
 
@@ -38,17 +44,22 @@ class Wire:
     """
 
     __slots__ = (
-        "_fd", "_fresh", "_loop", "_reading", "_received", "_socket", "_waiter", "_writing",
-        "arrived",
+        "_fd", "_left", "_loop", "_poller", "_received", "_said", "_socket", "_stands",
+        "_talkative", "_waiter", "_writable", "arrived",
     )  # fmt: skip
 
-    def __init__(self, unconnected: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, unconnected: socket.SocketType, loop: asyncio.AbstractEventLoop) -> None:
         self._socket = unconnected
         self._fd = unconnected.fileno()
         self._loop = loop
-        self._reading = False
-        self._writing = False
-        self._fresh = False
+        self._poller = poller(loop)
+        self._stands = False
+        self._said = False
+        self._talkative = False
+        """Whether small pieces are sent as they are, without waiting for what they follow."""
+        self._writable = False
+        self._left = False
+        """Whether the kernel may have more, of which it will not tell again."""
         self._received: bytes | OSError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.arrived = 0.0
@@ -59,26 +70,29 @@ class Wire:
         Raises:
             OSError: it could not be done.
         """
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made = self._socket
+        made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         started = time.perf_counter()
-        code = self._socket.connect_ex((address, port))
-        if code == errno.EINPROGRESS:
-            await self._until_writable()
-            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if not code:
-            self.arrived = _established(self._socket, started)
-            # Before the writer goes: the loop then changes what it polls for, and need not
-            # forget the socket and learn it again.
-            self._start_reading()
-        if self._writing:
-            self._stop_writing()
-        if code:
+        code = made.connect_ex((address, port))
+        if code and code != errno.EINPROGRESS:
             raise OSError(code, os.strerror(code))
+        self._poller.watch(self._fd, self._hear)
+        while not (self._writable or self._left):
+            await self._news()
+        now = time.perf_counter()
+        info = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+        if info[0] not in _CONNECTED:
+            code = made.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, os.strerror(code))
+        self.arrived = _established(info, started, now)
+        self._stands = True
+        if self._left:
+            self._take()
 
     def has_spoken(self) -> bool:
         """Return whether bytes have come that nobody has received."""
-        return self._received is not None
+        return isinstance(self._received, bytes) and bool(self._received)  # a goodbye is no answer
 
     async def send(self, data: bytes | memoryview) -> memoryview:
         """Hand bytes to the kernel, all of them unless something comes in first.
@@ -90,13 +104,10 @@ class Wire:
         Raises:
             OSError: the connection is gone.
         """
-        sent = self._try_send(data)
-        left = memoryview(data)[sent:]
+        left = memoryview(data)[self._try_send(data) :]
         while left and self._received is None:
-            if not self._reading:
-                self._start_reading()
-            await self._until_writable()
-            self._stop_writing()
+            while not self._writable and self._received is None:
+                await self._news()
             if self._received is None:
                 left = left[self._try_send(left) :]
         return left
@@ -107,21 +118,13 @@ class Wire:
         Raises:
             OSError: the connection broke.
         """
-        if self._received is None:
-            if self._reading and not self._fresh:
-                # uvloop tells of a connection that broke once, whatever was left to be read.
-                self._stop_reading()
-            if not self._reading:
-                self._start_reading()
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+        if self._received is None and self._left:
+            self._take()
+        while self._received is None:
+            await self._news()
         received, self._received = self._received, None
         if isinstance(received, OSError):
             raise received
-        assert received is not None
         return received
 
     def lateness(self) -> float:
@@ -132,61 +135,60 @@ class Wire:
         """Close at once; what has not been read is lost."""
         if self._fd < 0:
             return
-        if self._reading:
-            self._stop_reading()
-        if self._writing:
-            self._stop_writing()
+        self._poller.forget(self._fd)
         self._fd = -1
         self._socket.close()
 
     def _try_send(self, data: bytes | memoryview) -> int:
+        if not self._talkative and (self._said or len(data) > _ONE_SEGMENT):
+            # Nagle's algorithm would hold the last piece until the peer's ACK, which it may
+            # put off by 40 ms. A request that goes in one segment has no use for the call.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._talkative = True
+        self._said = True
         try:
             return self._socket.send(data)
         except BlockingIOError:
+            self._writable = False
             return 0
 
-    async def _until_writable(self) -> None:
+    async def _news(self) -> None:
+        """Wait until the kernel tells of something."""
         self._waiter = self._loop.create_future()
-        self._loop.add_writer(self._fd, self._wake)
-        self._writing = True
         try:
             await self._waiter
         finally:
             self._waiter = None
 
-    def _wake(self) -> None:
+    def _hear(self, events: int) -> None:
+        """Take in what the kernel tells. Bytes are read at once: what comes next is behind them."""
+        if events & OUT:
+            self._writable = True
+        if events & ~OUT:
+            if events & BEYOND or self._received is not None:
+                # What lies behind bytes is told of together with them. And where nobody
+                # has come for the last, the rest waits, which slows the peer.
+                self._left = True
+            if not self._stands:
+                self._left = True  # an error is the connecting one's to read
+            elif self._received is None:
+                self._take()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _start_reading(self) -> None:
-        self._loop.add_reader(self._fd, self._readable)
-        self._reading = self._fresh = True
-
-    def _stop_reading(self) -> None:
-        self._loop.remove_reader(self._fd)
-        self._reading = False
-
-    def _stop_writing(self) -> None:
-        self._loop.remove_writer(self._fd)
-        self._writing = False
-
-    def _readable(self) -> None:
-        self._fresh = False
-        if self._received is not None:
-            # Nobody has come for the last: the rest waits in the kernel, which slows the peer.
-            self._stop_reading()
-            return
+    def _take(self) -> None:
         try:
             data, ancillary, _, _ = self._socket.recvmsg(RECEIVE_BYTES, _STAMP_SPACE)
         except BlockingIOError:
-            return
+            self._left = False
         except OSError as error:
             self._received = error
             self.arrived = time.perf_counter()
         else:
             self._received = data
             self.arrived = _instant_of(ancillary)
-        self._wake()
+            if not data or len(data) == RECEIVE_BYTES:
+                self._left = True
 
 
 async def connect(address: str, port: int, loop: asyncio.AbstractEventLoop) -> Wire:
@@ -197,7 +199,8 @@ async def connect(address: str, port: int, loop: asyncio.AbstractEventLoop) -> W
     """
     _keep_the_stamps_on()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    wire = Wire(socket.socket(family, _KIND), loop)
+    # The bare type: the standard library's class around it costs as much as a system call.
+    wire = Wire(socket.SocketType(family, _KIND), loop)
     try:
         await wire.connect(address, port)
     except BaseException:
@@ -218,10 +221,8 @@ def _keep_the_stamps_on() -> int:
         return made.detach()
 
 
-def _established(made: socket.socket, started: float) -> float:
-    """Return when the handshake was complete, on ``time.perf_counter``."""
-    now = time.perf_counter()
-    info = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+def _established(info: bytes, started: float, now: float) -> float:
+    """Return when the handshake was complete, on ``time.perf_counter``; by TCP_INFO."""
     retransmitted: int = _U32.unpack_from(info, _TCP_INFO_TOTAL_RETRANS)[0]
     round_trip: int = _U32.unpack_from(info, _TCP_INFO_RTT)[0]
     if retransmitted or not round_trip:

@@ -16,7 +16,7 @@ whole      a Celery worker of one process, from the message on its queue to the 
 httpx      a shared stock ``httpx.AsyncClient``, no connection kept, nothing stored
 prototype  uvloop and llhttp with nothing around them: what this machine can do from Python, so
            that figures of two machines can be compared
-handshake  OpenSSL from Python over a plain socket, one after another, no HTTP: HTTPS's floor
+handshake  Python's ssl (the system's OpenSSL) over a plain socket, one after another, no HTTP
 blackbox   blackbox_exporter, asked for one probe a check over kept connections
 prometheus Prometheus and blackbox_exporter together, a check being a stored ``probe_success``
 ========== ====================================================================================

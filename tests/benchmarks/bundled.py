@@ -1,11 +1,12 @@
 """The target where nginx is not installed: an answer of 200 to whatever is asked, then closed.
 
-Run as ``python -m tests.benchmarks.bundled PORT TLS_PORT CERTIFICATE KEY``.
+Run as ``python -m tests.benchmarks.bundled PORT TLS_PORT CERTIFICATE KEY ADDRESS...``.
 """
 
 import asyncio
 import ssl
 import sys
+from collections.abc import Sequence
 from typing import cast
 
 import uvloop
@@ -32,14 +33,16 @@ class _Server(asyncio.Protocol):
             self._transport.close()
 
 
-async def _serve(port: int, tls_port: int, certificate: str, key: str) -> None:
+async def _serve(
+    port: int, tls_port: int, certificate: str, key: str, addresses: Sequence[str]
+) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     loop = asyncio.get_running_loop()
-    await loop.create_server(_Server, "127.0.0.1", port, backlog=4096)
-    await loop.create_server(_Server, "127.0.0.1", tls_port, ssl=context, backlog=4096)
+    await loop.create_server(_Server, addresses, port, backlog=4096)
+    await loop.create_server(_Server, addresses, tls_port, ssl=context, backlog=4096)
     await loop.create_future()
 
 
 if __name__ == "__main__":
-    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]))
+    uvloop.run(_serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5:]))

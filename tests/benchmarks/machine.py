@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from OpenSSL import SSL
+
 from sentinel import embedded
 from tests.benchmarks import peers, target
 
@@ -29,7 +31,8 @@ def versions() -> dict[str, str]:
     """Return the versions of what is installed; what is not is left out."""
     found = {
         "python": platform.python_version(),
-        "openssl": ssl.OPENSSL_VERSION.split()[1],
+        "openssl of python": ssl.OPENSSL_VERSION.split()[1],
+        "openssl of the probe": SSL.OpenSSL_version(SSL.OPENSSL_VERSION).split()[1].decode(),
         **{name: version(name) for name in _PACKAGES},
         "postgresql": _asked(embedded.postgres_argv(Path("/"))[0], "--version"),
         "valkey": _asked(embedded.valkey_argv(Path("/"))[0], "--version"),

@@ -70,12 +70,20 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return sum(_cpu_of(pid) for pid in everyone)
 
 
+def own_cpu_seconds(pid: int) -> float:
+    """Return the CPU time of one process alone.
+
+    Raises:
+        OSError: it has ended.
+    """
+    # In nanoseconds, where /proc counts hundredths of a second. The number of a process's
+    # clock is made as clock_getcpuclockid(3) makes it, which Python does not offer.
+    return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
+
+
 def _cpu_of(pid: int) -> float:
     try:
-        # In nanoseconds, where /proc counts hundredths of a second. The number of a process's
-        # clock is made as clock_getcpuclockid(3) makes it, which Python does not offer.
-        own = time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
-        return own + seconds_of_children(Path(f"/proc/{pid}/stat").read_text())
+        return own_cpu_seconds(pid) + seconds_of_children(Path(f"/proc/{pid}/stat").read_text())
     except OSError:  # it has ended, and its parent's line has its time
         return 0.0
 

@@ -1,4 +1,9 @@
-"""What is checked: one web server on loopback, HTTP and HTTPS, in processes of its own."""
+"""What is checked: one web server on loopback, HTTP and HTTPS, in processes of its own.
+
+It listens on as many addresses as is asked. Two ends of a connection have some 28,000 ports
+between them (``net.ipv4.ip_local_port_range``), each taken for a minute after it; another address
+has as many again.
+"""
 
 import os
 import shutil
@@ -7,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +41,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
-        listen 127.0.0.1:{tls_port} ssl backlog=4096;
+        {listen}
         ssl_certificate {certificate};
         ssl_certificate_key {key};
         location / {{ return 200 "{body}"; }}
@@ -52,13 +56,22 @@ class Target:
 
     Attributes:
         server: what it is, such as ``nginx``.
-        urls: by scheme, ending in a slash; every path below answers alike.
+        pid: its first process; what is below belongs to it.
+        addresses: what it listens on.
+        urls: by scheme, of the first address, ending in a slash; every path below answers alike.
         authority: the file of the certificate authority to trust, for SSL_CERT_FILE.
     """
 
     server: str
+    pid: int
+    addresses: Sequence[str]
     urls: dict[str, str]
     authority: Path
+
+    def url(self, scheme: str, number: int) -> str:
+        """Return a URL that no other number has; as many of them at each address."""
+        address = self.addresses[number % len(self.addresses)]
+        return f"{self.urls[scheme].replace(self.addresses[0], address, 1)}domain/{number}"
 
 
 def nginx() -> str | None:
@@ -67,12 +80,15 @@ def nginx() -> str | None:
 
 
 @contextmanager
-def serving(folder: Path, *, server: str | None = None) -> Iterator[Target]:
+def serving(
+    folder: Path, *, server: str | None = None, addresses: Sequence[str] = ("127.0.0.1",)
+) -> Iterator[Target]:
     """Run the target: nginx where it is installed, else the bundled one.
 
     Args:
         folder: where its files go.
         server: ``nginx`` or ``bundled``, to choose.
+        addresses: of loopback, to listen on.
 
     Raises:
         Failed: it cannot be had, or does not answer.
@@ -80,18 +96,22 @@ def serving(folder: Path, *, server: str | None = None) -> Iterator[Target]:
     program = nginx() if server != "bundled" else None
     if program is None and server == "nginx":
         raise Failed("nginx is not installed: leave out --server nginx, or install it")
-    authority, certificate, key = _certificates(folder)
+    authority, certificate, key = _certificates(folder, addresses)
     port, tls_port = free_port(), free_port()
     if program is None:
         argv = [sys.executable, "-m", "tests.benchmarks.bundled"]
-        argv += [str(port), str(tls_port), str(certificate), str(key)]
+        argv += [str(port), str(tls_port), str(certificate), str(key), *addresses]
     else:
         configuration = folder / "nginx.conf"
+        listen = [
+            f"listen {address}:{number}{kind} backlog=4096;"
+            for address in addresses
+            for number, kind in ((port, ""), (tls_port, " ssl"))
+        ]
         configuration.write_text(
             _NGINX.format(
                 folder=folder,
-                port=port,
-                tls_port=tls_port,
+                listen="\n        ".join(listen),
                 certificate=certificate,
                 key=key,
                 body=BODY.decode(),
@@ -103,12 +123,14 @@ def serving(folder: Path, *, server: str | None = None) -> Iterator[Target]:
     process = subprocess.Popen(argv, stderr=subprocess.PIPE)
     try:
         for each in (port, tls_port):
-            _wait_for(process, each)
+            _wait_for(process, addresses[-1], each)
         yield Target(
             server="bundled" if program is None else "nginx",
+            pid=process.pid,
+            addresses=addresses,
             urls={
-                "http": f"http://127.0.0.1:{port}/",
-                "https": f"https://127.0.0.1:{tls_port}/",
+                "http": f"http://{addresses[0]}:{port}/",
+                "https": f"https://{addresses[0]}:{tls_port}/",
             },
             authority=authority,
         )
@@ -129,7 +151,7 @@ def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None
             stream.close()
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait_for(process: subprocess.Popen[bytes], address: str, port: int) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -137,16 +159,16 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
             raise Failed(f"the target does not start: {words or 'it says nothing'}")
         with socket.socket() as attempt:
             attempt.settimeout(1)
-            if attempt.connect_ex(("127.0.0.1", port)) == 0:
+            if attempt.connect_ex((address, port)) == 0:
                 return
         time.sleep(0.05)  # a server that is starting offers nothing to wait on
     raise Failed(f"the target does not listen on port {port}")
 
 
-def _certificates(folder: Path) -> tuple[Path, Path, Path]:
+def _certificates(folder: Path, addresses: Sequence[str]) -> tuple[Path, Path, Path]:
     """Write the files of a new authority, of a P-256 certificate by it, and of its key."""
     authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
-    leaf = authority.issue_cert("127.0.0.1", "localhost", key_type=trustme.KeyType.ECDSA)
+    leaf = authority.issue_cert(*addresses, "localhost", key_type=trustme.KeyType.ECDSA)
     names = [folder / name for name in ("authority.pem", "certificate.pem", "key.pem")]
     authority.cert_pem.write_to_path(str(names[0]))
     for pem in leaf.cert_chain_pems:

@@ -40,7 +40,7 @@ def test_assertions_come_back_as_they_were_sent_and_reach_the_probe(client: Clie
     from domains.services import get_domain
 
     dispatch.request_check(get_domain(domain_id), now=NOW)
-    work = claim(Batch.objects.get().pk, now=NOW, running_limit=NOW - NOW, guard=Guard())
+    work = claim(Batch.objects.get().pk, now=NOW, lease=NOW - NOW, guard=Guard())
     assert work is not None
     ((target, _),) = work.targets.values()
     assert [each.kind for each in target.assertions] == ["json", "header"]

@@ -59,7 +59,7 @@ def plan(count: int) -> tuple[list[Domain], Batch]:
 
 
 def take(batch: Batch) -> Work | None:
-    return claim(batch.pk, now=database_now(), running_limit=RUNNING, guard=Guard())
+    return claim(batch.pk, now=database_now(), lease=RUNNING, guard=Guard())
 
 
 async def up(target: Target, deadline: float) -> Outcome:

@@ -1,8 +1,10 @@
 """The folders of the servers from wheels."""
 
+import os
 import tempfile
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from sentinel import embedded
@@ -34,3 +36,17 @@ def test_the_folder_of_the_sockets_can_be_made_for_valkey_alone() -> None:
         embedded.prepare_sockets(Path(name) / "new")
         sockets = embedded.socket_dir(Path(name) / "new")
         assert sockets.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_server_runs_with_the_settings_it_is_given() -> None:
+    """The tests' server is the product's, but for what they turn off for speed."""
+    with psycopg.connect(os.environ["DATABASE_URL"].replace("/sentinel?", "/postgres?")) as server:
+        rows = server.execute("SELECT name, current_setting(name) FROM pg_settings").fetchall()
+    found: dict[str, str] = dict(rows)
+    assert {name: found[name] for name in embedded.POSTGRES_SETTINGS} == embedded.POSTGRES_SETTINGS
+
+
+def test_what_is_committed_survives_a_crash() -> None:
+    """Nothing of what PostgreSQL's durability stands on is turned off (its manual, 29.1, 19.5)."""
+    given = {part.partition("=")[0] for part in embedded.postgres_argv(Path("/x")) if "=" in part}
+    assert not given & {"fsync", "synchronous_commit", "full_page_writes", "wal_sync_method"}

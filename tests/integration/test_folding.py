@@ -63,7 +63,7 @@ def test_a_certificate_is_kept_and_a_new_one_takes_its_place(
     assert expiry() == ENDS
 
     later = replace(SHOWN, not_after=ENDS + timedelta(days=90))
-    record([observed(domain, 1, replace(SECURE, certificate=later))])
+    record([observed(domain, 1, SECURE._replace(certificate=later))])
 
     assert expiry() == later.not_after
     assert Transition.objects.count() == 1  # the state has not changed
@@ -73,8 +73,8 @@ def test_one_that_was_not_believed_is_kept_with_its_problem(
     make_domain: MakeDomain, observed: Observed
 ) -> None:
     shown = replace(SHOWN, problem="it is signed by itself")
-    outcome = replace(
-        SECURE, state=State.DOWN, reason=Reason.TLS_UNTRUSTED, status_code=None, certificate=shown
+    outcome = SECURE._replace(
+        state=State.DOWN, reason=Reason.TLS_UNTRUSTED, status_code=None, certificate=shown
     )
     record([observed(make_domain(), 0, outcome)])
 
@@ -111,7 +111,7 @@ def test_a_late_row_does_not_bring_an_old_one_back(
     domain = make_domain()
     record([observed(domain, 5, SECURE)])
     old = replace(SHOWN, not_after=ENDS - timedelta(days=90))
-    record([observed(domain, 1, replace(SECURE, certificate=old))])
+    record([observed(domain, 1, SECURE._replace(certificate=old))])
 
     assert expiry() == ENDS
 
@@ -152,8 +152,8 @@ def test_the_api_tells_of_the_certificate_and_of_each_hop(
         HOP._replace(url="http://shop.example/", status_code=301, phases=Phases(wait_us=4)),
         HOP._replace(http_version="2", phases=Phases(tls_us=2, wait_us=3)),
     )
-    outcome = replace(
-        SECURE, hops=hops, redirects=1, http_version="2", phases=Phases(tls_us=2, wait_us=7)
+    outcome = SECURE._replace(
+        hops=hops, redirects=1, http_version="2", phases=Phases(tls_us=2, wait_us=7)
     )
     record([observed(domain, 0, outcome)])
 
@@ -181,7 +181,7 @@ def test_the_lane_follows_the_newest_check_and_unchanged_it_writes_nothing(
     make_domain: MakeDomain, observed: Observed
 ) -> None:
     domain = make_domain()
-    slow = replace(PLAIN, total_us=SLOW_US)
+    slow = PLAIN._replace(total_us=SLOW_US)
 
     def lane() -> bool:
         return DomainState.objects.get().slow

@@ -153,7 +153,7 @@ def test_manual_checks_are_not_of_the_equation(domains: list[Domain]) -> None:
     dispatch.request_check(domains[0], now=NOW + MINUTE)
     batch = Batch.objects.get(kind="manual")
     one = row(domains[0].pk, batch.location_id, batch.slot)
-    record([Row(**{**{name: getattr(one, name) for name in one.__slots__}, "kind": Kind.MANUAL})])
+    record([Row(**{**{name: getattr(one, name) for name in one._fields}, "kind": Kind.MANUAL})])
     assert accounts(NOW, END) == before
     assert violation() is None
 

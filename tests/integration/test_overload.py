@@ -11,12 +11,16 @@ from pytest_django.fixtures import Settings
 from domains.models import Domain
 from domains.services import create_domain
 from monitoring import dispatch, history, settling
-from monitoring.models import Batch, DomainState, Location, Result, Tick
+from monitoring.ledger import Row
+from monitoring.models import Batch, DomainState, Kind, Location, Result, Tick
+from monitoring.probes.outcome import Outcome, State
+from monitoring.recording import record
 from monitoring.schedule import TICK, tick_at
 from tests.conftest import NOW, MakeDomain
 
 RETENTION = timedelta(days=30)
 SIZE = 10
+UP = Outcome(state=State.UP, total_us=0)
 
 
 @pytest.fixture(autouse=True)
@@ -61,16 +65,18 @@ class Workers:
             self.budget -= len(batch.domain_ids)
             waited.append((now - batch.slot).total_seconds())
             Batch.objects.filter(pk=batch.pk).update(started_at=now, finished_at=now)
-            Result.objects.bulk_create(
-                Result(
-                    domain_id=domain_id,
-                    location_id=batch.location_id,
-                    slot=batch.slot,
-                    kind="scheduled",
-                    started_at=now,
-                    state="up",
-                )
-                for domain_id in batch.domain_ids
+            record(
+                [
+                    Row(
+                        domain_id=domain_id,
+                        location_id=batch.location_id,
+                        slot=batch.slot,
+                        kind=Kind.SCHEDULED,
+                        started_at=now,
+                        outcome=UP,
+                    )
+                    for domain_id in batch.domain_ids
+                ]
             )
         return waited
 

@@ -1,6 +1,5 @@
 """What is stored is read back as it was, by the view, whatever a check may see."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib import import_module
 from types import SimpleNamespace
@@ -57,17 +56,15 @@ def outcomes(draw: st.DrawFn) -> Outcome:
 
 def row(domain_id: int, location_id: int, outcome: Outcome, **fields: Any) -> Row:
     missed = outcome.state is State.MISSED
-    return replace(
-        Row(
-            domain_id=domain_id,
-            location_id=location_id,
-            slot=NOW,
-            kind=Kind.SCHEDULED,
-            started_at=None if missed else NOW,
-            outcome=outcome,
-        ),
-        **fields,
+    plain = Row(
+        domain_id=domain_id,
+        location_id=location_id,
+        slot=NOW,
+        kind=Kind.SCHEDULED,
+        started_at=None if missed else NOW,
+        outcome=outcome,
     )
+    return plain._replace(**fields)
 
 
 def plain(outcome: Outcome) -> dict[str, Any]:

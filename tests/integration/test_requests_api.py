@@ -44,7 +44,7 @@ def target(domain: dict[str, Any]) -> Target:
     work = claim(
         Batch.objects.get(run_id=run_id).pk,
         now=database_now(),
-        running_limit=timedelta(seconds=75),
+        lease=timedelta(seconds=75),
         guard=Guard(),
     )
     assert work is not None

@@ -133,7 +133,7 @@ def take(batch: Batch) -> Work | None:
     return claim(
         batch.pk,
         now=database_now(),
-        running_limit=timedelta(seconds=75),
+        lease=timedelta(seconds=75),
         guard=Guard(parse_allowed_targets("127.0.0.0/8")),
     )
 

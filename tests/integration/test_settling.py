@@ -61,7 +61,7 @@ def watch(now: datetime) -> None:
 
 
 def take(batch: Batch, now: datetime) -> bool:
-    return claim(batch.pk, now=now, running_limit=RUNNING, guard=Guard()) is not None
+    return claim(batch.pk, now=now, lease=RUNNING, guard=Guard()) is not None
 
 
 def test_a_batch_that_was_never_sent_is_offered_for_sending(batch: Batch) -> None:
@@ -184,7 +184,7 @@ def test_a_dead_workers_batch_is_taken_again(domain: Domain, make_domain: MakeDo
     watch(later)
     assert settling.release(now=later) == 1
     assert [hint.batch_id for hint in dispatch.unsent()] == [slow.pk]
-    work = claim(slow.pk, now=later, running_limit=RUNNING, guard=Guard())
+    work = claim(slow.pk, now=later, lease=RUNNING, guard=Guard())
     assert work is not None
     assert list(work.targets) == [pk for pk in slow.domain_ids if pk != domain.pk]
     slow.refresh_from_db()
@@ -280,7 +280,7 @@ def test_messages_three_times_out_of_order_start_each_batch_once() -> None:
             started.extend(
                 pk
                 for pk in mine
-                if claim(pk, now=NOW + TICK, running_limit=RUNNING, guard=Guard()) is not None
+                if claim(pk, now=NOW + TICK, lease=RUNNING, guard=Guard()) is not None
             )
         finally:
             connection.close()

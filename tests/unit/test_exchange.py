@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.probes.exchange import MAX_HEAD_BYTES, MAX_HEADERS, Exchange
+from monitoring.probes.exchange import MAX_HEAD_BYTES, MAX_HEADERS, Asked, Exchange
 from monitoring.probes.faults import HungUp, NotHTTP
 from monitoring.probes.stopwatch import Stopwatch
 
@@ -56,7 +56,9 @@ def read(exchange: Exchange) -> bytes:
     """Return the whole body."""
 
     async def run() -> bytes:
-        await exchange.ask(httpx.Request("GET", "http://example.org/"), b"")
+        await exchange.ask(
+            Asked("GET", httpx.URL("http://example.org/"), [(b"Host", b"example.org")]), b""
+        )
         await exchange.head()
         body = b""
         while (part := await exchange.chunk()) is not None:
@@ -219,7 +221,7 @@ def test_what_comes_while_the_request_is_sent_does_not_end_the_sending(
     exchange = Exchange(wire, Stopwatch(), bodiless=False)
 
     async def run() -> None:
-        await exchange.ask(httpx.Request("POST", "http://example.org/", content=LONG), LONG)
+        await exchange.ask(Asked("POST", httpx.URL("http://example.org/"), []), LONG)
         await exchange.head()
         while await exchange.chunk() is not None:
             pass

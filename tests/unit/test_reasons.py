@@ -3,16 +3,16 @@
 import errno
 import os
 import socket
-import ssl
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from OpenSSL import SSL
 from structlog.testing import capture_logs
 
 from monitoring.probes import reasons, vantage
-from monitoring.probes.faults import HungUp, NotHTTP
+from monitoring.probes.faults import Disbelieved, HungUp, NotHTTP
 from monitoring.probes.guard import ForbiddenAddress
 from monitoring.probes.nameservers import Cause, Unresolved
 from monitoring.probes.outcome import REASONS, Failure, Reason, State
@@ -110,7 +110,7 @@ def test_a_network_that_is_not_there_is_our_own_fault(phase: Phase, number: int)
         os_error(errno.ENOENT),
         os_error(errno.ECONNREFUSED),
         TimeoutError(),
-        ssl.SSLError(1, "no such file"),
+        SSL.Error([("SSL routines", "", "no such file")]),
         UnicodeError(),
         HungUp(),
         ValueError(),
@@ -196,12 +196,42 @@ def test_a_name_s_failure_is_the_target_s_only_if_this_worker_lacks_nothing(
 def test_a_trust_store_that_cannot_be_opened_is_not_the_certificate_s_fault(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    error = ssl.SSLCertVerificationError(1, "unable to get local issuer certificate")
-    error.verify_code, error.verify_message = 20, "unable to get local issuer certificate"
+    error = Disbelieved(20, "unable to get local issuer certificate")
 
     assert ending(error, "tls") == (State.DOWN, Reason.TLS_UNTRUSTED)
     monkeypatch.setattr(vantage, "out_of_descriptors", lambda: True)
     assert ending(error, "tls") == (State.INTERNAL, Reason.RESOURCE_LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (["tlsv1 alert internal error"], "tlsv1 alert internal error"),
+        (["bad record type", "record layer failure"], "bad record type"),
+        (["nested asn1 error", "ASN1 lib"], "asn1 lib"),
+        (["record layer failure"], "alert 90"),
+        ([""], "alert 90"),
+        ([], "alert 90"),
+    ],
+)
+def test_what_openssl_says_of_a_session_is_told_where_it_says_something(
+    said: list[str], words: str
+) -> None:
+    of_a_session = scene("tls")
+    of_a_session.trace.alert = "alert 90"
+    error = SSL.Error([("SSL routines", "", each) for each in said])
+
+    failure = reason_of(error, of_a_session, expired=False)
+
+    assert (failure.state, failure.reason) == (State.DOWN, Reason.TLS_ERROR)
+    assert failure.detail == f"TLS with 192.0.2.7 port 443 failed: {words}"
+
+
+def test_an_end_that_openssl_met_is_a_hang_up() -> None:
+    error = SSL.SysCallError(-1, "Unexpected EOF")
+
+    assert ending(error, "tls") == (State.DOWN, Reason.TLS_ERROR)
+    assert ending(error, "wait") == (State.DOWN, Reason.CLOSED)
 
 
 class _Socket(socket.socket):

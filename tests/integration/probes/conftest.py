@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trustme
 
-from monitoring.probes.tls import ssl_context
+from monitoring.probes.trust import client_context
 from tests.integration.probes import checking
 from tests.integration.probes.asking import Asker
 from tests.integration.probes.nameserver import NameServer
@@ -83,6 +83,6 @@ def trust(
     authority.cert_pem.write_to_path(str(store))
     monkeypatch.setenv("SSL_CERT_FILE", str(store))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
-    ssl_context.cache_clear()
+    client_context.cache_clear()
     yield authority
-    ssl_context.cache_clear()
+    client_context.cache_clear()

@@ -1,7 +1,6 @@
 """HTTP/2, where a domain asks for it and the server agrees."""
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,6 @@ from h2.connection import H2Connection
 from h2.events import DataReceived, Event, RequestReceived, StreamEnded
 
 from monitoring.probes.outcome import Outcome, Reason
-from monitoring.probes.tls import ssl_context
 from tests.integration.probes.checking import UP, check, down, ending
 from tests.integration.probes.conftest import Serve
 from tests.integration.probes.serving import Behaviour, Server, Visit, answer, replies
@@ -266,12 +264,6 @@ def replies_raw(data: bytes) -> Behaviour:
         await visit.reader.read()
 
     return behave
-
-
-def test_the_context_is_shared_by_combination() -> None:
-    assert ssl_context(verify=False, http2=True) is ssl_context(verify=False, http2=True)
-    assert ssl_context(verify=False, http2=True) is not ssl_context(verify=False)
-    assert ssl_context(verify=False).verify_mode is ssl.CERT_NONE
 
 
 def test_a_reset_amid_the_request_s_body_is_told_as_one(secure: Callable[..., Server]) -> None:

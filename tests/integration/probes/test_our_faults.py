@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from monitoring.probes import dialling, tls
+from monitoring.probes import dialling, trust
 from monitoring.probes.outcome import Reason, State
 from monitoring.probes.wire import Wire
 from tests.integration.probes.checking import check, down, ending, internal
@@ -185,7 +185,7 @@ def test_a_defect_of_ours_is_ours_and_logged(
         except OSError:
             raise error  # noqa: B904 - its context is what is tested
 
-    monkeypatch.setattr(tls, "ssl_context", fails)
+    monkeypatch.setattr(trust, "client_context", fails)
     url = server.url("/?token=hunter2").replace("http:", "https:")
 
     with capture_logs() as logs:

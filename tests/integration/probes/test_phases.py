@@ -13,6 +13,7 @@ import uvloop
 
 from monitoring.probes import probe, resolving
 from monitoring.probes.outcome import Outcome, Phases, Reason
+from monitoring.probes.poller import poller
 from tests.integration.probes.checking import UP, check, down, ending, target
 from tests.integration.probes.conftest import Serve
 from tests.integration.probes.nameserver import SILENCE, NameServer
@@ -188,6 +189,7 @@ def test_a_hundred_hostile_servers_leave_nothing_behind(
         )
 
     async def run() -> list[Outcome]:
+        poller(asyncio.get_running_loop())  # has a descriptor of its own, one a loop
         before = descriptors()
         outcomes = await one_round()
         await resolving.close()
@@ -207,8 +209,9 @@ def test_a_check_that_is_given_up_closes_its_connection(serve: Serve) -> None:
     url = serve(says_nothing).url()
 
     async def run() -> int:
-        before = descriptors()
         loop = asyncio.get_running_loop()
+        poller(loop)  # has a descriptor of its own, one a loop
+        before = descriptors()
         task = loop.create_task(probe(target(url), loop.time() + 30))
         await until(lambda: descriptors() == before + 2)  # both ends are in this process
         task.cancel()

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from monitoring.probes.outcome import Reason, State
-from monitoring.probes.tls import ssl_context
+from monitoring.probes.trust import client_context
 from tests.integration.probes.checking import UP, check, down, ending, internal
 from tests.integration.probes.conftest import Serve
 from tests.integration.probes.nameserver import NameServer
@@ -224,7 +224,7 @@ def test_a_worker_that_trusts_nobody_blames_itself(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    ssl_context.cache_clear()
+    client_context.cache_clear()
 
     outcome = check(secure.url())
 
@@ -247,3 +247,21 @@ def test_an_answer_before_the_request_was_read_is_taken_over_tls_too(
     outcome = check(server.url(), method="POST", body=b"x" * 30_000_000, seconds=5)
 
     assert (ending(outcome), outcome.status_code) == (down(Reason.STATUS), 413)
+
+
+@pytest.mark.usefixtures("trust")
+def test_who_is_not_believed_is_shown_as_it_was_and_sent_nothing(
+    serve: Serve, authority: trustme.CA
+) -> None:
+    """Behind one address there may be several servers: what is told is of the one that was met."""
+    now = dt.datetime.now(dt.UTC)
+    expired = context(authority, "127.0.0.1", not_before=now - 2 * YEAR, not_after=now - YEAR)
+    server = serve(replies(answer()), tls=expired)
+
+    outcome = check(server.url())
+
+    assert ending(outcome) == down(Reason.TLS_EXPIRED)
+    assert outcome.certificate is not None
+    assert outcome.certificate.problem == "certificate has expired"
+    assert outcome.certificate.not_after == (now - YEAR).replace(microsecond=0)
+    assert (server.connections, server.requests) == (0, [])

@@ -1,0 +1,55 @@
+"""Raw rows as the roll-ups see them: the one place that knows how a result is stored."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+import psycopg
+from django.db import connection
+
+from monitoring.fine import FIVE_MINUTES, Checks
+from monitoring.ledger import RAW
+from monitoring.models import Kind
+from monitoring.tallies import PHASES
+
+_READ: Final = f"""
+    SELECT wanted.domain_id, location.id, checks.*
+    FROM unnest(%(domains)s::bigint[]) AS wanted(domain_id)
+    CROSS JOIN monitoring_location AS location
+    CROSS JOIN LATERAL (
+        SELECT array_agg(number) AS numbers, array_agg(code),
+               {", ".join(f"array_agg({phase})" for phase in PHASES)}
+        FROM (SELECT floor(date_part('epoch', slot) / {FIVE_MINUTES})::int AS number,
+                     verdict::smallint AS code,
+                     {", ".join(f"coalesce({phase}_us, -1) AS {phase}" for phase in PHASES)}
+              FROM {RAW}
+              WHERE domain_id = wanted.domain_id AND location_id = location.id
+                AND slot >= %(start)s AND slot < %(end)s
+                AND kind = '{Kind.SCHEDULED.value}') AS raw
+    ) AS checks
+    WHERE numbers IS NOT NULL
+"""
+"""A row a domain and location: its scheduled checks as arrays in one order, whichever.
+
+Place by place down the primary key, which is cheap however long the day's partition is.
+"""
+
+
+def read(
+    domain_ids: Sequence[int], start: datetime, end: datetime
+) -> Iterator[tuple[int, int, Checks]]:
+    """Yield the scheduled checks with start <= slot < end: domain id, location id, checks.
+
+    In one statement, so in one snapshot.
+    """
+    plain = connection.cursor()  # connects, and is told of what breaks
+    plain.close()
+    # Arrays in binary: as text they cost more to write and read than the rows they came from.
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(
+            _READ, {"domains": list(domain_ids), "start": start, "end": end}, binary=True
+        )
+        rows = cursor.fetchall()
+    for domain_id, location_id, numbers, codes, *phases in rows:
+        checks = Checks(numbers, codes, phases)
+        yield domain_id, location_id, checks if sorted(numbers) == numbers else checks.in_order()
