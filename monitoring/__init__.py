@@ -14,13 +14,16 @@ The way of the data, one module a step::
     recording  outcomes become Result rows, once
     folding    new rows move DomainState, in the order of their slots
     verdict    (state, outcome) -> state, transition?; a pure function
-    history    what people read: pages, summaries, the ledger
+    history    what people read: pages, present states
+    accounting  the ledger's equation, by minute, domain and location
+    verification  whether it holds, slot by slot; gauges: the last hour of it
     rolling    closed hours become 5-minute and hourly buckets, whole days daily ones
     rollups    counts and percentiles over spans, of buckets and of raw rows at the edges
     retention  partitions made ahead, dropped behind
 
-``ledger``, ``arrays`` and ``partitions`` are the floor under dispatch, settling and recording: the
-statements that insert a result row exactly once, and the tables that hold it.
+``ledger``, ``packing``, ``arrays`` and ``partitions`` are the floor under dispatch, settling and
+recording: the statements that insert a result row exactly once, how it is stored and read, and
+the tables that hold it.
 Under the roll-ups, ``closing`` says which hours are due and which once more, ``samples`` reads
 their raw rows, and ``tallies``, ``fine`` and ``sketches`` are what they become: plain values
 that merge. ``own_addresses`` keeps checks off the cluster's own services. ``tasks`` and
