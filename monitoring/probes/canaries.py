@@ -1,0 +1,262 @@
+"""Whether it is the network: asked when a target did not answer, before that is put down to it.
+
+A worker that can reach nothing would find everything down. So what ends without an answer is
+held against what else came back lately, which costs nothing where many targets are watched, and
+only where nothing did are canaries asked: the addresses that the operator named, else the name
+servers, which the worker uses anyway. Nobody else is ever sent anything.
+
+Silence of all of them is ``internal(no_network)``. Where there is nobody to ask, or a name
+server on this machine has never shown that it knows more than this machine, the target is blamed:
+a worker that never saw the network work cannot tell, and an outage unreported is worse.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import Any, Final, NamedTuple
+
+from monitoring.probes.outcome import Outcome, Reason, State, Target
+
+NAMES_PATIENCE: Final = 2.0
+WAY_PATIENCE: Final = 0.9
+"""Seconds that a name server, and that any other canary, has to answer.
+
+Each is asked once, and a connection's packet is sent again after a second (RFC 6298, 2.1): a
+network that comes back while it is asked has not been there all the time.
+"""
+
+FRESH: Final = 0.5
+"""An answer of others counts for a check in whose last seconds, or last half, it came."""
+
+_SPACING: Final = 0.2
+_ROOT_NS: Final = b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01"
+"""The question for the name servers of the root, recursion desired, without its number."""
+
+_NAMES: Final = frozenset({Reason.DNS_TIMEOUT, Reason.DNS_ERROR})
+_WAY: Final = frozenset(
+    {Reason.CONNECT_TIMEOUT, Reason.CONNECT_ERROR, Reason.TLS_TIMEOUT, Reason.TIMEOUT}
+)
+_SUSPECT: Final = _NAMES | _WAY
+
+Endpoint = tuple[str, int]
+Probe = Callable[[Target, float], Coroutine[Any, Any, Outcome]]
+
+
+class Seen(NamedTuple):
+    """What a round of questions found: True that someone answered, None that nobody can tell."""
+
+    names: bool | None
+    way: bool | None
+
+
+def parse_canaries(text: str) -> tuple[Endpoint, ...]:
+    """Return comma-separated canaries, each an address and a TCP port: IP:port or [IPv6]:port.
+
+    Raises:
+        ValueError: one is none; the words are for the operator.
+    """
+    return tuple(_canary(part) for part in map(str.strip, text.split(",")) if part)
+
+
+def _canary(text: str) -> Endpoint:
+    form = re.fullmatch(r"(?:\[(?P<v6>[^\]]+)\]|(?P<v4>[^:]+)):(?P<port>\d+)", text)
+    with contextlib.suppress(ValueError):
+        if form is not None and 0 < int(form["port"]) < 65_536:
+            address = ip_address(form["v6"] or form["v4"])
+            if address.version == (6 if form["v6"] else 4) and not address.is_unspecified:
+                return str(address), int(form["port"])
+    raise ValueError(
+        f"{text} is not the address of a canary: write an IP address and a TCP port that "
+        "something beyond your own network listens on, such as 192.0.2.1:443 or [2001:db8::1]:443"
+    )
+
+
+class Canaries:
+    """Judges the failures of one event loop, in which everything here happens.
+
+    Args:
+        addresses: whom to connect to; empty: the name servers are asked instead.
+        nameservers: returns the name servers in use, as host and port.
+    """
+
+    def __init__(
+        self, addresses: Sequence[Endpoint], nameservers: Callable[[], Sequence[Endpoint]]
+    ) -> None:
+        self._addresses = addresses
+        self._nameservers = nameservers
+        self._best: dict[Endpoint, int] = {}
+        self._heard = {"names": -1.0, "way": -1.0}
+        self._dark = {"names": -1.0, "way": -1.0}
+        self._running: asyncio.Task[Seen] | None = None
+        self._next: asyncio.Task[Seen] | None = None
+
+    def watching(self, probe: Probe) -> Probe:
+        """Return a probe like another, whose failures are held against the network first."""
+
+        async def watched(target: Target, deadline: float) -> Outcome:
+            started = time.monotonic()
+            outcome = await probe(target, deadline)
+            if self.clears(outcome):
+                return outcome
+            return await self.judge(outcome, started=started)
+
+        return watched
+
+    def clears(self, outcome: Outcome) -> bool:
+        """Return whether an outcome is beyond doubt; of what answered note when it did."""
+        if outcome.reason in _SUSPECT:
+            return False
+        if outcome.ip is not None and outcome.state is not State.INTERNAL:
+            now = time.monotonic()
+            if not _is_here(outcome.ip):
+                self._heard["way"] = now
+            if outcome.phases.dns_us is not None:
+                if self._heard["names"] < 0 and self._next is None:
+                    # What a name server on this machine can tell shows while all is well.
+                    self._next = asyncio.get_running_loop().create_task(self._round())
+                self._heard["names"] = now
+        return True
+
+    async def judge(self, outcome: Outcome, *, started: float) -> Outcome:
+        """Return the outcome of a check in doubt, or one that says it was the network.
+
+        Args:
+            outcome: that ``clears`` does not clear.
+            started: the monotonic instant at which the check began.
+        """
+        subject = "names" if outcome.reason in _NAMES else "way"
+        if outcome.ip is not None and _is_here(outcome.ip):
+            return outcome
+        ended = time.monotonic()
+        if started > self._dark[subject]:
+            late = max(started, ended - max(FRESH, (ended - started) / 2))
+            if self._heard[subject] >= late or await self._reaches(subject):
+                return outcome
+            self._dark[subject] = time.monotonic()
+        words = (
+            "none of this worker's name servers answers"
+            if subject == "names"
+            else "this worker reached nothing, its canaries included"
+        )
+        return replace(
+            outcome,
+            state=State.INTERNAL,
+            reason=Reason.NO_NETWORK,
+            detail=f"{words}; the check ended with: {outcome.detail}",
+        )
+
+    async def _reaches(self, subject: str) -> bool:
+        """Ask, or wait for the next that ask: an answer has to be later than the doubt."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._round())
+        seen = await asyncio.shield(self._next)
+        found: bool | None = getattr(seen, subject)
+        return found is not False
+
+    async def _round(self) -> Seen:
+        if self._running is not None:
+            await asyncio.wait({self._running})
+            await asyncio.sleep(_SPACING)
+        self._running, self._next = self._next, None
+        names, way = await asyncio.gather(self._ask_names(), self._ask_addresses())
+        return Seen(names, way if self._addresses else names)
+
+    async def _ask_addresses(self) -> bool:
+        return await _any([_connects(each) for each in self._addresses])
+
+    async def _ask_names(self) -> bool | None:
+        servers = self._nameservers()
+        if await _any([self._knows(each) for each in servers]):
+            return True
+        # A resolver on this machine answers by itself too: it tells something only if it
+        # has shown before that it can ask others.
+        telling = [each for each in servers if not _is_here(each[0]) or self._best.get(each) == 2]
+        return False if telling else None
+
+    async def _knows(self, server: Endpoint) -> bool:
+        """Return whether a name server answers as well as it ever did."""
+        level = await _level(server)
+        best = self._best[server] = max(level, self._best.get(server, 0))
+        return level == 2 or (level == best == 1 and not _is_here(server[0]))
+
+
+async def _any(questions: Sequence[Awaitable[bool]]) -> bool:
+    """Return whether one of the questions is answered with yes; the first yes ends it."""
+    tasks = [asyncio.ensure_future(each) for each in questions]
+    try:
+        for task in asyncio.as_completed(tasks):
+            if await task:
+                return True
+        return False
+    finally:
+        for each in tasks:
+            each.cancel()
+
+
+async def _connects(address: Endpoint) -> bool:
+    """Return whether a canary answers; who refuses has answered."""
+    try:
+        async with asyncio.timeout(WAY_PATIENCE):
+            _, writer = await asyncio.open_connection(*address)
+    except ConnectionRefusedError:
+        return True
+    except OSError:  # a time-out is one
+        return False
+    writer.transport.abort()
+    return True
+
+
+async def _level(server: Endpoint) -> int:
+    """Return 2 where a name server looks the root up, 1 where it answers otherwise, else 0."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[int] = loop.create_future()
+    number = os.urandom(2)
+    try:
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: _Question(number, answer), remote_addr=server, family=_family(server[0])
+        )
+    except OSError:
+        return 0
+    try:
+        transport.sendto(number + _ROOT_NS)
+        async with asyncio.timeout(NAMES_PATIENCE):
+            return await answer
+    except TimeoutError:
+        return 0
+    finally:
+        transport.close()
+
+
+class _Question(asyncio.DatagramProtocol):
+    """One question to a name server: the number and the response code are all that matters."""
+
+    def __init__(self, number: bytes, answer: asyncio.Future[int]) -> None:
+        self._number, self._answer = number, answer
+
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        """Take an answer to this question (RFC 1035, 4.1.1)."""
+        if len(data) >= 12 and data[:2] == self._number and data[2] & 0x80:
+            self._end(2 if data[3] & 0x0F == 0 else 1)
+
+    def error_received(self, exc: Exception) -> None:
+        """Take the news that nobody listens there, or that there is no way."""
+        self._end(0)
+
+    def _end(self, level: int) -> None:
+        if not self._answer.done():
+            self._answer.set_result(level)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _is_here(host: str) -> bool:
+    """Return whether an address is this machine's loopback, to which no network leads."""
+    return host.startswith("127.") or host == "::1"
