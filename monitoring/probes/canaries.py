@@ -19,7 +19,9 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
+from itertools import islice
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from monitoring.probes.outcome import Outcome, Reason, State, Target
 
@@ -34,7 +36,11 @@ network that comes back while it is asked has not been there all the time.
 FRESH: Final = 0.5
 """An answer of others counts for a check in whose last seconds, or last half, it came."""
 
+SLOW: Final = 1.0
+"""While a check has waited longer, and nothing else was heard for as long, canaries are asked."""
+
 _SPACING: Final = 0.2
+_LOOKED_AT: Final = 50  # of the checks that wait, lest a thousand tarpits take the loop's time
 _ROOT_NS: Final = b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01"
 """The question for the name servers of the root, recursion desired, without its number."""
 
@@ -93,6 +99,8 @@ class Canaries:
         self._best: dict[Endpoint, int] = {}
         self._heard = {"names": -1.0, "way": -1.0}
         self._dark = {"names": -1.0, "way": -1.0}
+        self._open: dict[object, tuple[float, str]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[Seen] | None = None
         self._next: asyncio.Task[Seen] | None = None
 
@@ -100,13 +108,40 @@ class Canaries:
         """Return a probe like another, whose failures are held against the network first."""
 
         async def watched(target: Target, deadline: float) -> Outcome:
-            started = time.monotonic()
-            outcome = await probe(target, deadline)
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
+                self._loop.call_later(SLOW, self._look)
+            token, started = object(), time.monotonic()
+            self._open[token] = started, target.url
+            try:
+                outcome = await probe(target, deadline)
+            finally:
+                del self._open[token]
             if self.clears(outcome):
                 return outcome
             return await self.judge(outcome, started=started)
 
         return watched
+
+    def _look(self) -> None:
+        """Ask while checks wait: a cut that is mended before they end has to be known of."""
+        assert self._loop is not None
+        self._loop.call_later(SLOW, self._look)
+        now = time.monotonic()
+        if self._next is not None or now - self._heard["way"] < SLOW > now - self._heard["names"]:
+            return
+        for started, url in islice(self._open.values(), _LOOKED_AT):
+            if now - started < SLOW:
+                return  # so did all that began later
+            host = urlsplit(url).hostname or ""
+            named = not (":" in host or host.replace(".", "").isdigit())
+            if (
+                host != "localhost"
+                and not _is_here(host)
+                and now - self._heard["names" if named else "way"] >= SLOW
+            ):
+                self._next = self._loop.create_task(self._round())
+                return
 
     def clears(self, outcome: Outcome) -> bool:
         """Return whether an outcome is beyond doubt; of what answered note when it did."""
@@ -138,7 +173,6 @@ class Canaries:
             late = max(started, ended - max(FRESH, (ended - started) / 2))
             if self._heard[subject] >= late or await self._reaches(subject):
                 return outcome
-            self._dark[subject] = time.monotonic()
         words = (
             "none of this worker's name servers answers"
             if subject == "names"
@@ -165,7 +199,11 @@ class Canaries:
             await asyncio.sleep(_SPACING)
         self._running, self._next = self._next, None
         names, way = await asyncio.gather(self._ask_names(), self._ask_addresses())
-        return Seen(names, way if self._addresses else names)
+        seen = Seen(names, way if self._addresses else names)
+        for subject in self._dark:
+            if getattr(seen, subject) is False:
+                self._dark[subject] = time.monotonic()
+        return seen
 
     async def _ask_addresses(self) -> bool:
         return await _any([_connects(each) for each in self._addresses])

@@ -12,7 +12,7 @@ import uvloop
 
 from monitoring.probes import canaries
 from monitoring.probes.canaries import Canaries, Endpoint, parse_canaries
-from monitoring.probes.outcome import Outcome, Phases, Reason, State
+from monitoring.probes.outcome import Outcome, Phases, Reason, State, Target
 from tests.integration.probes.nameserver import NODATA, REFUSED, SILENCE, NameServer
 
 FAR = "203.0.113.7"  # RFC 5737: nobody's, and nothing is sent there
@@ -202,6 +202,39 @@ def test_a_check_that_saw_the_cut_is_no_witness_when_it_is_mended() -> None:
             judge._addresses = [address]
             assert await ending(judge, silent(), began) is Reason.NO_NETWORK
             assert await ending(judge, silent()) is Reason.CONNECT_TIMEOUT
+
+    run(work())
+
+
+def test_a_cut_that_is_mended_before_the_check_ends_is_known_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(canaries, "SLOW", 0.1)
+
+    async def work() -> None:
+        async with canary() as address:
+            with hole() as silence:
+                judge = Canaries([silence], none)
+
+                async def waits(*_: Any) -> Outcome:
+                    await asyncio.sleep(1)
+                    judge._addresses = [address]
+                    await asyncio.sleep(1)
+                    return silent()
+
+                far = await judge.watching(waits)(Target(url=f"http://{FAR}/"), 0)
+                assert far.reason is Reason.NO_NETWORK
+            judge = Canaries([address], none)
+            asked = 0
+
+            async def count() -> bool:
+                nonlocal asked
+                asked += 1
+                return True
+
+            monkeypatch.setattr(judge, "_ask_addresses", count)
+            await judge.watching(waits)(Target(url="http://127.0.0.1/"), 0)
+            assert asked == 1  # for its end, which is of elsewhere; not while it waits
 
     run(work())
 
