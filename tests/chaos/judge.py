@@ -6,7 +6,7 @@ counted as due is no witness here.
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import httpx
 
-from monitoring.schedule import slots
+from monitoring.schedule import TICK, phase, tick_at
 from tests.acceptance.cluster import Cluster
 
 BOUND_INTERVALS: Final = 3
@@ -27,11 +27,13 @@ class Watched:
 
     Attributes:
         interval: in seconds.
+        since: when it was registered; it is judged from the tick after the first.
         healthy: whether its target answers always, so that ``down`` would be a lie.
     """
 
     id: int
     interval: int
+    since: datetime
     healthy: bool = True
     location: str = "local"
 
@@ -88,8 +90,10 @@ def account(
         histories = list(pool.map(lambda each: _history(cluster, each.id, start, end), domains))
     whole = Account()
     for domain, rows in zip(domains, histories, strict=True):
-        due = set(slots(domain.id, domain.interval, start, end))
-        found = Counter(datetime.fromisoformat(row["slot"]) for row in rows)
+        first = max(start, domain.since + 2 * TICK)
+        due = set(_due(domain, first, end))
+        times = [datetime.fromisoformat(row["slot"]) for row in rows]
+        found = Counter(slot for slot in times if slot >= first)
         whole.expected += len(due)
         whole.gaps += [(domain.id, slot) for slot in sorted(due - found.keys())]
         whole.duplicates += sum(found.values()) - len(found)
@@ -99,6 +103,16 @@ def account(
             _count(whole, domain, row)
     whole.delays.sort()
     return whole
+
+
+def _due(domain: Watched, start: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield the slots of start <= slot < end: one an interval, at the domain's phase."""
+    offset = phase(domain.id, domain.interval)
+    slot = tick_at(start - TICK)
+    while slot < end:
+        if slot >= start and int(slot.timestamp()) % domain.interval == offset:
+            yield slot
+        slot += TICK
 
 
 def settled(

@@ -55,10 +55,14 @@ class Names:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._transport.close)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _close(self) -> None:
+        self._transport.close()
+        await asyncio.sleep(0)  # its socket is closed in the next turn
 
     def fall_silent(self) -> None:
         """Answer nothing more."""

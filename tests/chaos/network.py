@@ -30,7 +30,6 @@ class Network:
     def __init__(self) -> None:
         self._near, self._far = f"sentinel-near-{os.getpid()}", f"sentinel-far-{os.getpid()}"
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._is_there = False
         self.worker: subprocess.Popen[bytes] | None = None
         self.why_not = ""
         if os.getuid() != 0:
@@ -49,16 +48,8 @@ class Network:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in reversed(self._processes):
-            process.terminate()
-        for process in reversed(self._processes):
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+        for process in self._processes:
+            _end(process)
         self._processes.clear()
         for name in (self._near, self._far):
             with contextlib.suppress(subprocess.CalledProcessError):
@@ -84,6 +75,11 @@ class Network:
                 },
                 output=output.fileno(),
             )
+
+    def stop_worker(self) -> None:
+        """Stop it, while its servers are still there."""
+        if self.worker is not None:
+            _end(self.worker)
 
     def cut(self, way: str) -> None:
         """Cut it, in one of ``WAYS``."""
@@ -136,6 +132,17 @@ class Network:
         )
         self._processes.append(process)
         return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _ip(*words: str) -> None:

@@ -19,14 +19,15 @@ _DRIP: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 
 
 class _Request(asyncio.Protocol):
-    def __init__(self, hits: list[tuple[float, str]]) -> None:
-        self._hits = hits
+    def __init__(self, hits: list[tuple[float, str]], held: set[asyncio.Transport]) -> None:
+        self._hits, self._held = hits, held
         self._data = b""
         self._drips: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._held.add(transport)
 
     def data_received(self, data: bytes) -> None:
         self._data += data
@@ -49,6 +50,7 @@ class _Request(asyncio.Protocol):
         self._drips = asyncio.get_running_loop().call_later(0.5, self._drip)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._held.discard(self._transport)
         if self._drips is not None:
             self._drips.cancel()
 
@@ -63,6 +65,7 @@ class Targets:
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.hits: list[tuple[float, str]] = []
         self._host = host
+        self._open: set[asyncio.Transport] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         # Its queue of one is full with two that nobody accepts: what comes after is dropped.
@@ -71,7 +74,9 @@ class Targets:
 
     def __enter__(self) -> "Targets":
         self._thread.start()
-        serving = self._loop.create_server(lambda: _Request(self.hits), self._host, 0, backlog=2048)
+        serving = self._loop.create_server(
+            lambda: _Request(self.hits, self._open), self._host, 0, backlog=2048
+        )
         self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result(5)
         self.port: int = self._server.sockets[0].getsockname()[1]
         self._hole.bind((self._host, 0))
@@ -86,10 +91,16 @@ class Targets:
     def __exit__(self, *_: object) -> None:
         for each in (self._hole, *self._plugs):
             each.close()
-        self._loop.call_soon_threadsafe(self._server.close)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _close(self) -> None:
+        self._server.close()
+        for each in list(self._open):
+            each.abort()
+        await asyncio.sleep(0)  # their sockets are closed in the next turn
 
     def url(self, path: str, host: str | None = None) -> str:
         """Return the address of what behaves as its path says; ``/hole`` takes no connection."""
@@ -98,9 +109,8 @@ class Targets:
 
 
 async def _serve(host: str, port: int, dns_port: int) -> None:
-    hits: list[tuple[float, str]] = []
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Request(hits), host, port)
+    server = await loop.create_server(lambda: _Request([], set()), host, port)
     await loop.create_datagram_endpoint(lambda: Answers(host), local_addr=(host, dns_port))
     print("listening", flush=True)
     await server.serve_forever()

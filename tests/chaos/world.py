@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import redis
 
@@ -27,6 +28,7 @@ from tests.chaos.servers import Server, SmallDisk
 from tests.chaos.targets import Targets
 
 ROOT: Final = Path(__file__).resolve().parents[2]
+ROLES: Final = ("worker", "control", "beat", "api", "flower")
 _TARPITS: Final = ("/hang", "/drip", "/hole")
 
 
@@ -37,6 +39,7 @@ class World:
     Attributes:
         database, queue: the proxies before the servers.
         watched: every domain that was registered by ``register``.
+        paths: under which path its target is asked for a domain, by its id.
     """
 
     folder: Path
@@ -50,6 +53,7 @@ class World:
     names: Names
     cluster: Cluster
     watched: list[Watched] = field(default_factory=list)
+    paths: dict[int, str] = field(default_factory=dict)
 
     def register(
         self, count: int, *, interval: int, kind: str = "literal", timeout: int = 3
@@ -60,21 +64,28 @@ class World:
             count: how many.
             interval: of each, in seconds.
             kind: ``literal`` addresses, ``named`` by the name server, ``tarpit`` for what
-                hangs, drips or takes no connection, ``cut`` beyond the other network.
+                hangs, drips or takes no connection, ``hang`` for what hangs, ``cut`` beyond
+                the other network.
             timeout: of each, in seconds.
         """
 
         def one(number: int) -> Watched:
             location = LOCATION if kind == "cut" else "local"
+            url = self._url(kind, number)
             domain_id = self.cluster.register(
-                self._url(kind, number),
+                url,
                 interval=interval,
                 timeout=timeout,
                 locations=[location],
                 name=f"{kind} {number}",
             )
+            self.paths[domain_id] = urlsplit(url).path
             return Watched(
-                id=domain_id, interval=interval, healthy=kind != "tarpit", location=location
+                id=domain_id,
+                interval=interval,
+                since=now(),
+                healthy=kind not in ("tarpit", "hang"),
+                location=location,
             )
 
         with ThreadPoolExecutor(4) as pool:
@@ -86,6 +97,8 @@ class World:
         match kind:
             case "named":
                 return self.targets.url(f"/ok/named-{number}", host=f"n{number}.example")
+            case "hang":
+                return self.targets.url(f"/hang/{number}")
             case "tarpit":
                 return self.targets.url(f"{_TARPITS[number % len(_TARPITS)]}/{number}")
             case "cut":
@@ -98,15 +111,18 @@ class World:
         """Return the processes of the cluster: those of some parts of it, or all.
 
         Args:
-            roles: of api, worker, beat, flower; the parent of a part comes first.
+            roles: of api, worker, control, beat, flower; the parent of a part comes first.
         """
-        words = {"api": "gunicorn", "worker": "worker", "beat": "beat", "flower": "flower"}
         found: list[int] = []
-        for role in roles or words:
-            main = self.cluster.pid_of(words[role])
-            if main is not None:
+        for main in sorted(children(self.cluster.process.pid)):
+            if role_of(main) in (roles or ROLES):
                 found += [main, *sorted(descendants(main))]
         return found
+
+    def roles(self) -> list[str]:
+        """Return the parts that run now."""
+        running = {role_of(pid) for pid in children(self.cluster.process.pid)}
+        return [role for role in ROLES if role in running]
 
     def kill(self, *roles: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Signal every process of some parts; return how many that were."""
@@ -161,7 +177,15 @@ def role_of(pid: int) -> str:
     for role, word in (("api", "gunicorn"), ("beat", "beat"), ("flower", "flower")):
         if word in command:
             return role
-    return "worker" if "worker" in command else " ".join(command[:3]) or "ended"
+    if "worker" in command:
+        return "control" if "control" in command else "worker"
+    return "another"
+
+
+def children(pid: int) -> set[int]:
+    """Return the processes that one started itself."""
+    below = descendants(pid)
+    return below - {deeper for each in below for deeper in descendants(each)}
 
 
 @contextlib.contextmanager
@@ -213,8 +237,12 @@ def running_world(*, allow: Sequence[str] = (), **environment: str) -> Iterator[
         )
 
 
-def start_far_worker(world: World) -> None:
+@contextlib.contextmanager
+def far_worker(world: World) -> Iterator[None]:
     """Run the worker that can be cut off, reaching the servers by their sockets."""
+    if world.network.why_not:
+        yield
+        return
     url = embedded.database_url(world.folder)
     world.network.start_worker(
         {
@@ -224,6 +252,10 @@ def start_far_worker(world: World) -> None:
         },
         world.folder / "far-worker.log",
     )
+    try:
+        yield
+    finally:
+        world.network.stop_worker()
 
 
 def now() -> datetime:
