@@ -198,14 +198,18 @@ class Canaries:
             await asyncio.wait({self._running})
             await asyncio.sleep(_SPACING)
         self._running, self._next = self._next, None
+        began = time.monotonic()
         names, way = await asyncio.gather(self._ask_names(), self._ask_addresses())
-        seen = Seen(names, way if self._addresses else names)
+        if not self._addresses:
+            # Dead name servers alone are no cut network, as long as others answer.
+            way = True if self._heard["way"] >= began else names
+        seen = Seen(names, way)
         for subject in self._dark:
             if getattr(seen, subject) is False:
                 self._dark[subject] = time.monotonic()
         return seen
 
-    async def _ask_addresses(self) -> bool:
+    async def _ask_addresses(self) -> bool | None:
         return await _any([_connects(each) for each in self._addresses])
 
     async def _ask_names(self) -> bool | None:

@@ -134,6 +134,20 @@ def test_without_canaries_name_servers_tell_once_they_have_shown_that_they_can()
     run(work())
 
 
+def test_dead_name_servers_alone_are_no_cut_network() -> None:
+    async def work() -> None:
+        async with name_server() as names:
+            judge = Canaries([], lambda: [("127.0.0.1", names.port)])
+            assert await ending(judge, silent()) is Reason.CONNECT_TIMEOUT
+            names.known["."] = SILENCE
+            soon = asyncio.get_running_loop().call_later(0.4, judge.clears, answered())
+            assert await ending(judge, silent()) is Reason.CONNECT_TIMEOUT
+            assert soon.when() < asyncio.get_running_loop().time()
+            assert await ending(judge, silent(Reason.DNS_TIMEOUT, None)) is Reason.NO_NETWORK
+
+    run(work())
+
+
 @pytest.mark.parametrize("says", [SILENCE, REFUSED])
 def test_a_name_server_here_that_never_showed_it_tells_nothing(says: Any) -> None:
     async def work() -> None:
