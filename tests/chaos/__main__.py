@@ -18,7 +18,7 @@ from rich.console import Console
 from tests.benchmarks import machine
 from tests.chaos import load, outages, processes, report, vantage
 from tests.chaos.network import ALLOWED
-from tests.chaos.verdicts import Verdict
+from tests.chaos.verdicts import Verdict, wait_for_check
 from tests.chaos.world import World, far_worker, running_world
 
 CODES: Final = ("T1", "T3", "R2", "R3", "R4", "R5", "R6", "T5", "T7", "A1", "R1", "T2", "T4b")
@@ -150,8 +150,9 @@ def _verdicts(chosen: Sequence[str], form: Form) -> Iterator[Verdict]:
                 stack.enter_context(far_worker(world))
             _people(world, form, far="A1" in chosen)
             for code, step in steps:
-                yield _tried(code, partial(step, world, form))
-                _heal(world)
+                verdict = _tried(code, partial(step, world, form))
+                _heal(world, anew=not (verdict.holds or verdict.skipped))
+                yield verdict
     if "T2" in chosen:
         with running_world(SENTINEL_WORKER_PROCESSES="1") as world:
             yield _tried("T2", partial(load.overloaded, world, seconds=form.hold))
@@ -177,8 +178,12 @@ def _tried(code: str, step: Callable[[], Verdict]) -> Verdict:
         return Verdict(code=code, fault="see what came", expected="an end", got=words)
 
 
-def _heal(world: World) -> None:
-    """Make whole what a step that broke off may have left broken."""
+def _heal(world: World, *, anew: bool) -> None:
+    """Make whole what a step may have left broken, so that the next is judged by itself.
+
+    Args:
+        anew: whether every process is to begin anew: something did not recover by itself.
+    """
     world.queue.heal()
     world.database.heal()
     world.names.speak()
@@ -188,6 +193,9 @@ def _heal(world: World) -> None:
     world.valkey.start()
     for role in ("worker", "beat"):
         world.step_clock(0, role)
+    if anew:
+        world.kill()
+        wait_for_check(world, "a new beginning")
 
 
 if __name__ == "__main__":
