@@ -56,14 +56,14 @@ STEPS: Final[Sequence[tuple[str, Step]]] = (
             world, times=3, interval=form.interval
         ),
     ),
-    ("R4", lambda world, _: outages.redis_failing(world, hold=20)),
+    ("R4", lambda world, form: outages.redis_failing(world, hold=min(20, form.hold))),
     ("R4", lambda world, form: outages.redis_failing(world, hold=form.hold, only=["away"])),
     ("R5", lambda world, form: outages.database_away(world, hold=form.hold)),
     ("R5", lambda world, form: outages.disk_full(world, hold=form.hold / 4)),
     ("R6", lambda world, _: processes.worker_killed(world, times=3)),
     ("T5", lambda world, form: processes.a_beat_killed(world, seconds=form.hold)),
     ("T7", lambda world, _: processes.rolling_restart(world)),
-    ("A1", lambda world, _: vantage.network_cut(world, hold=20)),
+    ("A1", lambda world, form: vantage.network_cut(world, hold=min(20, form.hold))),
     ("A1", lambda world, form: vantage.resolver_dead(world, hold=form.hold / 2)),
     ("A1", lambda world, form: vantage.no_descriptors(world, hold=form.hold / 2)),
     *(
@@ -133,7 +133,8 @@ def main(
             "domains": domains,
             "interval": interval,
         }
-        report.show(Console(), verdicts)
+        console = Console()
+        report.show(console if console.is_terminal else Console(width=160), verdicts)
         if json_file is not None:
             text = json.dumps(report.as_json(verdicts, about=about), indent=1)
             json_file.write_text(text + "\n", encoding="utf-8")
