@@ -17,6 +17,8 @@ from tests.chaos.proxy import Fault
 from tests.chaos.verdicts import Verdict
 from tests.chaos.world import World, far_worker, running_world
 
+pytestmark = pytest.mark.timeout(300)
+
 PATIENCE = 100.0
 """Seconds until every slot has its row; what takes longer is lost, not slow."""
 
