@@ -64,8 +64,8 @@ STEPS: Final[Sequence[tuple[str, Step]]] = (
     ("T5", lambda world, form: processes.a_beat_killed(world, seconds=form.hold)),
     ("T7", lambda world, _: processes.rolling_restart(world)),
     ("A1", lambda world, form: vantage.network_cut(world, hold=min(20, form.hold))),
-    ("A1", lambda world, form: vantage.resolver_dead(world, hold=form.hold / 2)),
-    ("A1", lambda world, form: vantage.no_descriptors(world, hold=form.hold / 2)),
+    ("A1", lambda world, form: vantage.resolver_dead(world, hold=form.hold / 2 + form.interval)),
+    ("A1", lambda world, form: vantage.no_descriptors(world, hold=form.hold / 2 + form.interval)),
     *(
         (
             "R1",

@@ -57,6 +57,10 @@ class Verdict:
             "false_down": len(self.account.lies),
             "states": dict(self.account.states),
             "reasons": dict(self.account.reasons),
+            "lies": [
+                {name: row[name] for name in ("domain_id", "slot", "started_at", "detail")}
+                for row in self.account.lies[:20]
+            ],
             **self.figures,
         }
 
