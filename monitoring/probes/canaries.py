@@ -96,6 +96,7 @@ class Canaries:
     ) -> None:
         self._addresses = addresses
         self._nameservers = nameservers
+        self._level: dict[Endpoint, int] = {}
         self._best: dict[Endpoint, int] = {}
         self._heard = {"names": -1.0, "way": -1.0}
         self._dark = {"names": -1.0, "way": -1.0}
@@ -171,7 +172,10 @@ class Canaries:
         ended = time.monotonic()
         if started > self._dark[subject]:
             late = max(started, ended - max(FRESH, (ended - started) / 2))
-            if self._heard[subject] >= late or await self._reaches(subject):
+            if self._heard[subject] >= late:
+                return outcome
+            # Whoever was asked before may have been found silent meanwhile.
+            if await self._reaches(subject) and started > self._dark[subject]:
                 return outcome
         words = (
             "none of this worker's name servers answers"
@@ -199,31 +203,35 @@ class Canaries:
             await asyncio.sleep(_SPACING)
         self._running, self._next = self._next, None
         began = time.monotonic()
-        names, way = await asyncio.gather(self._ask_names(), self._ask_addresses())
-        if not self._addresses:
+        seen, way = await asyncio.gather(self._ask_names(), self._ask_addresses())
+        if self._addresses:
+            seen = Seen(seen.names, way)
+        elif self._heard["way"] >= began:
             # Dead name servers alone are no cut network, as long as others answer.
-            way = True if self._heard["way"] >= began else names
-        seen = Seen(names, way)
+            seen = Seen(seen.names, True)
         for subject in self._dark:
             if getattr(seen, subject) is False:
                 self._dark[subject] = time.monotonic()
         return seen
 
-    async def _ask_addresses(self) -> bool | None:
+    async def _ask_addresses(self) -> bool:
         return await _any([_connects(each) for each in self._addresses])
 
-    async def _ask_names(self) -> bool | None:
+    async def _ask_names(self) -> Seen:
+        """Return whether the name servers answer, and what follows from it for the network."""
         servers = self._nameservers()
         if await _any([self._knows(each) for each in servers]):
-            return True
-        # A resolver on this machine answers by itself too: it tells something only if it
-        # has shown before that it can ask others.
-        telling = [each for each in servers if not _is_here(each[0]) or self._best.get(each) == 2]
-        return False if telling else None
+            return Seen(True, True)
+        # A resolver on this machine answers by itself too: of the network it tells something
+        # only if it has shown before that it can ask others.
+        told = any(not _is_here(each[0]) or self._best.get(each) == 2 for each in servers)
+        way = False if told else None
+        is_dead = bool(servers) and not any(self._level[each] for each in servers)
+        return Seen(False if is_dead else way, way)
 
     async def _knows(self, server: Endpoint) -> bool:
         """Return whether a name server answers as well as it ever did."""
-        level = await _level(server)
+        level = self._level[server] = await _level(server)
         best = self._best[server] = max(level, self._best.get(server, 0))
         return level == 2 or (level == best == 1 and not _is_here(server[0]))
 

@@ -155,6 +155,9 @@ def test_a_name_server_here_that_never_showed_it_tells_nothing(says: Any) -> Non
             names.known["."] = says
             judge = Canaries([], lambda: [("127.0.0.1", names.port)])
             assert await ending(judge, silent()) is Reason.CONNECT_TIMEOUT
+            # But who says nothing at all looks up no name.
+            unnamed = Reason.NO_NETWORK if says is SILENCE else Reason.DNS_TIMEOUT
+            assert await ending(judge, silent(Reason.DNS_TIMEOUT, None)) is unnamed
 
     run(work())
 
@@ -249,6 +252,20 @@ def test_a_cut_that_is_mended_before_the_check_ends_is_known_of(
             monkeypatch.setattr(judge, "_ask_addresses", count)
             await judge.watching(waits)(Target(url="http://127.0.0.1/"), 0)
             assert asked == 1  # for its end, which is of elsewhere; not while it waits
+
+    run(work())
+
+
+def test_who_was_found_silent_while_the_check_ended_counts() -> None:
+    async def work() -> None:
+        began = time.monotonic()
+        async with canary() as address:
+            with hole() as silence:
+                judge = Canaries([silence], none)
+                judge._next = asyncio.get_running_loop().create_task(judge._round())
+                await asyncio.sleep(0.1)
+                judge._addresses = [address]
+                assert await ending(judge, silent(), began) is Reason.NO_NETWORK
 
     run(work())
 
