@@ -12,11 +12,9 @@ a worker that never saw the network work cannot tell, and an outage unreported i
 
 import asyncio
 import contextlib
-import os
 import re
-import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import islice
@@ -24,14 +22,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from monitoring.probes.outcome import Outcome, Reason, State, Target
-
-NAMES_PATIENCE: Final = 2.0
-WAY_PATIENCE: Final = 0.9
-"""Seconds that a name server, and that any other canary, has to answer.
-
-Each is asked once, and a connection's packet is sent again after a second (RFC 6298, 2.1): a
-network that comes back while it is asked has not been there all the time.
-"""
+from monitoring.probes.reachability import Endpoint, any_of, connects, is_here, level_of
 
 FRESH: Final = 0.5
 """An answer of others counts for a check in whose last seconds, or last half, it came."""
@@ -41,16 +32,12 @@ SLOW: Final = 1.0
 
 _SPACING: Final = 0.2
 _LOOKED_AT: Final = 50  # of the checks that wait, lest a thousand tarpits take the loop's time
-_ROOT_NS: Final = b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x01"
-"""The question for the name servers of the root, recursion desired, without its number."""
-
 _NAMES: Final = frozenset({Reason.DNS_TIMEOUT, Reason.DNS_ERROR})
 _WAY: Final = frozenset(
     {Reason.CONNECT_TIMEOUT, Reason.CONNECT_ERROR, Reason.TLS_TIMEOUT, Reason.TIMEOUT}
 )
 _SUSPECT: Final = _NAMES | _WAY
 
-Endpoint = tuple[str, int]
 Probe = Callable[[Target, float], Coroutine[Any, Any, Outcome]]
 
 
@@ -138,7 +125,7 @@ class Canaries:
             named = not (":" in host or host.replace(".", "").isdigit())
             if (
                 host != "localhost"
-                and not _is_here(host)
+                and not is_here(host)
                 and now - self._heard["names" if named else "way"] >= SLOW
             ):
                 self._next = self._loop.create_task(self._round())
@@ -150,7 +137,7 @@ class Canaries:
             return False
         if outcome.ip is not None and outcome.state is not State.INTERNAL:
             now = time.monotonic()
-            if not _is_here(outcome.ip):
+            if not is_here(outcome.ip):
                 self._heard["way"] = now
             if outcome.phases.dns_us is not None:
                 if self._heard["names"] < 0 and self._next is None:
@@ -167,7 +154,7 @@ class Canaries:
             started: the monotonic instant at which the check began.
         """
         subject = "names" if outcome.reason in _NAMES else "way"
-        if outcome.ip is not None and _is_here(outcome.ip):
+        if outcome.ip is not None and is_here(outcome.ip):
             return outcome
         ended = time.monotonic()
         if started > self._dark[subject]:
@@ -215,98 +202,22 @@ class Canaries:
         return seen
 
     async def _ask_addresses(self) -> bool:
-        return await _any([_connects(each) for each in self._addresses])
+        return await any_of([connects(each) for each in self._addresses])
 
     async def _ask_names(self) -> Seen:
         """Return whether the name servers answer, and what follows from it for the network."""
         servers = self._nameservers()
-        if await _any([self._knows(each) for each in servers]):
+        if await any_of([self._knows(each) for each in servers]):
             return Seen(True, True)
         # A resolver on this machine answers by itself too: of the network it tells something
         # only if it has shown before that it can ask others.
-        told = any(not _is_here(each[0]) or self._best.get(each) == 2 for each in servers)
+        told = any(not is_here(each[0]) or self._best.get(each) == 2 for each in servers)
         way = False if told else None
         is_dead = bool(servers) and not any(self._level[each] for each in servers)
         return Seen(False if is_dead else way, way)
 
     async def _knows(self, server: Endpoint) -> bool:
         """Return whether a name server answers as well as it ever did."""
-        level = self._level[server] = await _level(server)
+        level = self._level[server] = await level_of(server)
         best = self._best[server] = max(level, self._best.get(server, 0))
-        return level == 2 or (level == best == 1 and not _is_here(server[0]))
-
-
-async def _any(questions: Sequence[Awaitable[bool]]) -> bool:
-    """Return whether one of the questions is answered with yes; the first yes ends it."""
-    tasks = [asyncio.ensure_future(each) for each in questions]
-    try:
-        for task in asyncio.as_completed(tasks):
-            if await task:
-                return True
-        return False
-    finally:
-        for each in tasks:
-            each.cancel()
-
-
-async def _connects(address: Endpoint) -> bool:
-    """Return whether a canary answers; who refuses has answered."""
-    try:
-        async with asyncio.timeout(WAY_PATIENCE):
-            _, writer = await asyncio.open_connection(*address)
-    except ConnectionRefusedError:
-        return True
-    except OSError:  # a time-out is one
-        return False
-    writer.transport.abort()
-    return True
-
-
-async def _level(server: Endpoint) -> int:
-    """Return 2 where a name server looks the root up, 1 where it answers otherwise, else 0."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[int] = loop.create_future()
-    number = os.urandom(2)
-    try:
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Question(number, answer), remote_addr=server, family=_family(server[0])
-        )
-    except OSError:
-        return 0
-    try:
-        transport.sendto(number + _ROOT_NS)
-        async with asyncio.timeout(NAMES_PATIENCE):
-            return await answer
-    except TimeoutError:
-        return 0
-    finally:
-        transport.close()
-
-
-class _Question(asyncio.DatagramProtocol):
-    """One question to a name server: the number and the response code are all that matters."""
-
-    def __init__(self, number: bytes, answer: asyncio.Future[int]) -> None:
-        self._number, self._answer = number, answer
-
-    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        """Take an answer to this question (RFC 1035, 4.1.1)."""
-        if len(data) >= 12 and data[:2] == self._number and data[2] & 0x80:
-            self._end(2 if data[3] & 0x0F == 0 else 1)
-
-    def error_received(self, exc: Exception) -> None:
-        """Take the news that nobody listens there, or that there is no way."""
-        self._end(0)
-
-    def _end(self, level: int) -> None:
-        if not self._answer.done():
-            self._answer.set_result(level)
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _is_here(host: str) -> bool:
-    """Return whether an address is this machine's loopback, to which no network leads."""
-    return host.startswith("127.") or host == "::1"
+        return level == 2 or (level == best == 1 and not is_here(server[0]))

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from monitoring.probes import canaries
-from monitoring.probes.canaries import Canaries, Endpoint, parse_canaries
+from monitoring.probes import canaries, reachability
+from monitoring.probes.canaries import Canaries, parse_canaries
 from monitoring.probes.outcome import Outcome, Phases, Reason, State, Target
+from monitoring.probes.reachability import Endpoint
 from tests.integration.probes.nameserver import NODATA, REFUSED, SILENCE, NameServer
 
 FAR = "203.0.113.7"  # RFC 5737: nobody's, and nothing is sent there
@@ -69,8 +70,8 @@ async def name_server() -> AsyncIterator[NameServer]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(canaries, "NAMES_PATIENCE", 0.5)
-    monkeypatch.setattr(canaries, "WAY_PATIENCE", 0.5)
+    monkeypatch.setattr(reachability, "NAMES_PATIENCE", 0.5)
+    monkeypatch.setattr(reachability, "WAY_PATIENCE", 0.5)
 
 
 def none() -> list[Endpoint]:
