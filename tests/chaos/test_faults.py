@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from monitoring.schedule import TICK
 from tests.acceptance.cluster import until
 from tests.chaos import outages, processes, vantage
 from tests.chaos.network import ALLOWED
 from tests.chaos.proxy import Fault
 from tests.chaos.verdicts import Verdict
-from tests.chaos.world import World, far_worker, running_world
+from tests.chaos.world import World, far_worker, now, running_world
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -32,6 +33,8 @@ def world() -> Iterator[World]:
         world.register(6, interval=5, kind="tarpit")
         if not world.network.why_not:
             world.register(4, interval=5, kind="cut")
+        # What was registered just now is not judged yet, and a worker begins by looking around.
+        until(lambda: now() > world.watched[-1].since + 3 * TICK, "the first slots", 30)
         yield world
 
 
