@@ -15,7 +15,6 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from ipaddress import ip_address
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -169,8 +168,7 @@ class Canaries:
             if subject == "names"
             else "this worker reached nothing, its canaries included"
         )
-        return replace(
-            outcome,
+        return outcome._replace(
             state=State.INTERNAL,
             reason=Reason.NO_NETWORK,
             detail=f"{words}; the check ended with: {outcome.detail}",
