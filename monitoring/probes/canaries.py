@@ -156,6 +156,10 @@ class Canaries:
         if outcome.ip is not None and is_here(outcome.ip):
             return outcome
         ended = time.monotonic()
+        if self._running is not None and not self._running.done():
+            # Whoever is being asked was asked while the check waited, and others may have been
+            # heard since only because the network came back.
+            await asyncio.wait({self._running})
         if started > self._dark[subject]:
             late = max(started, ended - max(FRESH, (ended - started) / 2))
             if self._heard[subject] >= late:
