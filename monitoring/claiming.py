@@ -186,7 +186,7 @@ def claim(batch_id: int, *, now: datetime, lease: timedelta, guard: Guard) -> Wo
 def hand_back(batch_ids: Sequence[int]) -> None:
     """Give up claims, so that the next sweep sends these batches to another worker at once."""
     Batch.objects.filter(pk__in=batch_ids, finished_at=None).update(
-        started_at=None, enqueued_at=None
+        started_at=None, lease_until=None, enqueued_at=None
     )
 
 

@@ -5,7 +5,8 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``environment``: what the operator may set, each variable with its type and cure.
 - ``settings``: what Django and Celery make of it, in one file.
 - ``listeners``: where the cluster's own services listen, by its settings.
-- ``celery``: the Celery application, its queues and Beat's schedule.
+- ``celery``: the Celery application, its queues and Beat's schedule; ``consumer``: how its workers
+  wait for Redis.
 - ``api``, ``problems``: the NinjaAPI with its routers, and errors in their one shape.
 - ``access``: API keys.
 - ``health``: ``/livez`` and ``/readyz``. ``metrics``: ``/metrics``.

@@ -5,8 +5,9 @@ import time
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import structlog
 from celery import Celery
-from celery.beat import Scheduler
+from celery.beat import Scheduler, SchedulingError
 from celery.schedules import schedstate, schedule
 from celery.signals import heartbeat_sent, setup_logging
 
@@ -15,6 +16,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sentinel.settings")
 
 from monitoring.schedule import TICK_SECONDS
 from sentinel import pulse
+
+log = structlog.get_logger(__name__)
 
 _CLOCK_STEP_SECONDS: Final = 1.0
 """A clock that moved by more than this since the last look was put, and did not drift."""
@@ -74,6 +77,13 @@ class PulsingScheduler(Scheduler):
         self._clock_offset = offset
         return super().tick(*args, **kwargs)
 
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send what is due. A queue that is away is one line of the log at each tick."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except SchedulingError as error:
+            log.warning("queue is away", task=entry.task, error=str(error).partition("\n")[0])
+
 
 app = Celery("sentinel")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -82,6 +92,7 @@ app.autodiscover_tasks(["monitoring"])
 # one costs both sides more than a batch does. What has become unusable is let go of by the
 # tasks themselves (``monitoring.tasks``). Read under this very name by Celery's Django fix-up.
 app.conf["CELERY_DB_REUSE_MAX"] = 1_000_000
+app.conf.worker_consumer = "sentinel.consumer:SteadyConsumer"  # for workers only to import
 app.conf.beat_scheduler = PulsingScheduler
 app.conf.beat_max_loop_interval = TICK_SECONDS
 app.conf.beat_schedule = {
@@ -96,7 +107,7 @@ app.conf.beat_schedule = {
     "roll-up": {
         "task": "monitoring.roll_up",
         "schedule": EveryTick(),
-        "options": {"queue": "control", "expires": TICK_SECONDS},
+        "options": {"queue": "control"},
     },
     "retain": {
         "task": "monitoring.retain",
