@@ -8,13 +8,14 @@ from typing import Any, Final
 from celery import Celery
 from celery.beat import Scheduler
 from celery.schedules import schedstate, schedule
-from celery.signals import heartbeat_sent, setup_logging
+from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sentinel.settings")
 
 
 from monitoring.schedule import TICK_SECONDS
-from sentinel import pulse
+from sentinel import canary
+from sentinel.pulse import Pulse
 
 _CLOCK_STEP_SECONDS: Final = 1.0
 """A clock that moved by more than this since the last look was put, and did not drift."""
@@ -54,18 +55,18 @@ def _clock_offset() -> float:
 
 
 class PulsingScheduler(Scheduler):
-    """Beat's in-memory scheduler, which also shows that its loop turns.
+    """Beat's in-memory scheduler, which also shows that what it publishes arrives.
 
     Nothing is kept in a file: the tick rows in PostgreSQL say what has run.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._clock_offset = _clock_offset()
+        self._pulse: Pulse | None = None
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Run what is due; return the seconds until the next look."""
-        pulse.touch("beat")
         offset = _clock_offset()
         if abs(offset - self._clock_offset) > _CLOCK_STEP_SECONDS:
             # Celery keeps what comes next by the wall clock's instants, and would wait for one
@@ -73,6 +74,14 @@ class PulsingScheduler(Scheduler):
             self._heap = None
         self._clock_offset = offset
         return super().tick(*args, **kwargs)
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Publish an entry's message; only one that was accepted is a sign of life."""
+        published = super().apply_async(*args, **kwargs)
+        if self._pulse is None:
+            self._pulse = Pulse("beat", f"beat-{os.getpid()}")
+        self._pulse.beat()
+        return published
 
 
 app = Celery("sentinel")
@@ -82,6 +91,7 @@ app.autodiscover_tasks(["monitoring"])
 # one costs both sides more than a batch does. What has become unusable is let go of by the
 # tasks themselves (``monitoring.tasks``). Read under this very name by Celery's Django fix-up.
 app.conf["CELERY_DB_REUSE_MAX"] = 1_000_000
+canary.install(app)
 app.conf.beat_scheduler = PulsingScheduler
 app.conf.beat_max_loop_interval = TICK_SECONDS
 app.conf.beat_schedule = {
@@ -109,9 +119,3 @@ app.conf.beat_schedule = {
 @setup_logging.connect
 def _keep_django_logging(**_: Any) -> None:
     """Leave logging as Django's settings made it: Celery steps back when this is connected."""
-
-
-@heartbeat_sent.connect
-def _pulse(**_: Any) -> None:
-    """Show that this worker reaches Redis: the signal follows each heartbeat event sent."""
-    pulse.touch("worker")
