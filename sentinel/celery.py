@@ -14,7 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sentinel.settings")
 
 
 from monitoring.schedule import TICK_SECONDS
-from sentinel import canary
+from sentinel import queue_canary
 from sentinel.pulse import Pulse
 
 _CLOCK_STEP_SECONDS: Final = 1.0
@@ -91,7 +91,7 @@ app.autodiscover_tasks(["monitoring"])
 # one costs both sides more than a batch does. What has become unusable is let go of by the
 # tasks themselves (``monitoring.tasks``). Read under this very name by Celery's Django fix-up.
 app.conf["CELERY_DB_REUSE_MAX"] = 1_000_000
-canary.install(app)
+queue_canary.install(app)
 app.conf.beat_scheduler = PulsingScheduler
 app.conf.beat_max_loop_interval = TICK_SECONDS
 app.conf.beat_schedule = {

@@ -1,4 +1,4 @@
-"""A file per process that says when it last did its work, for health checks that cost next to nothing.
+"""A file per process that says when it last worked, for health checks that cost next to nothing.
 
 ``python -m sentinel.pulse worker|control|beat`` exits 0 while every such process of this
 folder's cluster on this host works: a worker or control has consumed a message lately, Beat has

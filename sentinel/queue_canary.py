@@ -26,12 +26,12 @@ _EXPIRES_SECONDS: Final = 60.0
 """After so long without a new message Redis drops the queue: its worker is gone. Not a message's
 expiry, which the clock of whoever consumes it would judge."""
 
-TASK: Final = "sentinel.canary"
+TASK: Final = "sentinel.queue_canary"
 
 _pulse: Pulse | None = None
 
 
-class Canary(bootsteps.StartStopStep):  # type: ignore[misc] - Celery has no types
+class QueueCanary(bootsteps.StartStopStep):  # type: ignore[misc] - Celery has no types
     """The part of a worker's main process that sends the canaries."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -69,7 +69,7 @@ class Canary(bootsteps.StartStopStep):  # type: ignore[misc] - Celery has no typ
 
 def install(app: Celery) -> None:
     """Give the workers of an application their canaries and their pulses."""
-    app.steps["consumer"].add(Canary)
+    app.steps["consumer"].add(QueueCanary)
     # Not among the events: Flower would list little else.
     app.task(name=TASK, send_events=False, ignore_result=True)(_consumed)
     signals.celeryd_init.connect(_open_pulse)
