@@ -27,6 +27,8 @@ from monitoring.checking import Checker
 from monitoring.claiming import claim, hand_back
 from monitoring.dispatch import Hint
 from monitoring.own_addresses import OwnAddresses
+from monitoring.probes.canaries import Canaries
+from monitoring.probes.nameservers import in_use
 from monitoring.queues import CONTROL, bound, probe_queue, queue
 
 log = structlog.get_logger(__name__)
@@ -185,7 +187,10 @@ def checker() -> Checker:
     with _checker_lock:
         if _checker is None:
             _spare_the_collector()
-            _checker = Checker(probes.probe)
+            canaries = Canaries(
+                settings.SENTINEL_CANARIES, lambda: in_use(settings.SENTINEL_NAMESERVERS)
+            )
+            _checker = Checker(canaries.watching(probes.probe))
         return _checker
 
 

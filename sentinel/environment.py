@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from monitoring.probes.canaries import parse_canaries
 from monitoring.probes.guard import (
     AllowedTarget,
     Listener,
@@ -84,6 +85,10 @@ def _refused(value: Any) -> Any:
 
 def _nameservers(value: Any) -> Any:
     return parse_nameservers(value) if isinstance(value, str) else value
+
+
+def _canaries(value: Any) -> Any:
+    return parse_canaries(value) if isinstance(value, str) else value
 
 
 def _flag(value: Any) -> Any:
@@ -156,6 +161,7 @@ class Environment(BaseSettings):
         tuple[OwnAddress | Listener, ...], BeforeValidator(_refused), Field(validate_default=False)
     ] = ()
     SENTINEL_NAMESERVERS: Annotated[tuple[str, ...], BeforeValidator(_nameservers)] = ()
+    SENTINEL_CANARIES: Annotated[tuple[tuple[str, int], ...], BeforeValidator(_canaries)] = ()
     SENTINEL_WORKER_PROCESSES: Annotated[Number, Field(ge=1, le=256)] | None = None
     SENTINEL_BATCH_SIZE: Annotated[Number, Field(ge=1, le=2000)] = 250
     SENTINEL_RAW_RETENTION_DAYS: Annotated[Number, Field(ge=2, le=3650)] = 30

@@ -125,6 +125,30 @@ def _nameserver(text: str) -> str:
     return f"[{address}]:{port_number}" if address.version == 6 else f"{address}:{port_number}"
 
 
+def in_use(nameservers: Sequence[str]) -> list[tuple[str, int]]:
+    """Return host and port of the name servers to ask; of the system's where none is given.
+
+    Args:
+        nameservers: as ``parse_nameservers`` returns them.
+    """
+    servers = list(nameservers)
+    if not servers:
+        try:
+            channel = Channel(())
+        except Unresolved:
+            return []
+        servers = list(channel.servers)
+        channel.end()
+    found = []
+    for text in servers:
+        form = re.fullmatch(r"\[(?P<v6>.+)\]:(?P<port6>\d+)|(?P<v4>[^:]+):(?P<port4>\d+)", text)
+        if form is None:
+            found.append((text, 53))
+        else:
+            found.append((form["v6"] or form["v4"], int(form["port6"] or form["port4"])))
+    return found
+
+
 class Channel(pycares.Channel):
     """c-ares with a thread of its own, and without a cache of its own.
 

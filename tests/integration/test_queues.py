@@ -1,5 +1,6 @@
 """Messages on a real queue: sent together, each in its lane, and never more than matter."""
 
+import ast
 import json
 import os
 import uuid
@@ -58,7 +59,7 @@ def held(store: Any, place: Location, lane: str = "", priority: str = SCHEDULED)
     """The ids in a queue's messages, first out first."""
     found = store.lrange(f"{PREFIX}{place.name}{lane}{priority}", 0, -1)
     bodies = [json.loads(message) for message in reversed(found)]
-    return [int(body["headers"]["kwargsrepr"].split(": ")[1].rstrip("}")) for body in bodies]
+    return [ast.literal_eval(body["headers"]["kwargsrepr"])["batch_id"] for body in bodies]
 
 
 def test_each_message_is_in_its_lane_manual_ones_before_the_others(

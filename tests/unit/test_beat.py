@@ -44,11 +44,11 @@ def test_a_clock_that_is_put_stops_nothing(step: timedelta) -> None:
         beat = Noting()
         beat.settle()
         clock.shift(timedelta(seconds=5))
-        assert beat.settle() == ["monitoring.sweep"]
+        assert "monitoring.sweep" in beat.settle()
 
         clock.shift(step)
         assert "monitoring.sweep" in beat.settle()
 
         for _ in range(3):
             clock.shift(timedelta(seconds=5))
-            assert beat.settle() == ["monitoring.sweep"]
+            assert "monitoring.sweep" in beat.settle()

@@ -50,6 +50,7 @@ def test_nothing_needs_to_be_set() -> None:
         "SENTINEL_ALLOWED_TARGETS": (),
         "SENTINEL_REFUSED_TARGETS": (),
         "SENTINEL_NAMESERVERS": (),
+        "SENTINEL_CANARIES": (),
         "SENTINEL_WORKER_PROCESSES": None,
         "SENTINEL_BATCH_SIZE": 250,
         "SENTINEL_RAW_RETENTION_DAYS": 30,
