@@ -11,7 +11,8 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``health``: ``/livez`` and ``/readyz``. ``metrics``: ``/metrics``.
 - ``embedded``: PostgreSQL and Valkey from wheels, as programs to run.
 - ``supervisor``, ``cluster``: ``sentinel up``, the whole cluster as one command.
-- ``processes``, ``pulse``: what each process executes, and how it shows that it lives.
+- ``processes``, ``pulse``: what each process executes, and how it shows that it works.
+- ``queue_canary``: the messages by which a worker sees that it consumes.
 - ``logs``: one form of log line for all of them.
 - ``cli``: the ``sentinel`` command.
 - ``check``: one URL checked from the command line, after ``check_options``; ``waterfall`` draws

@@ -17,7 +17,7 @@ from kombu.entity import Queue
 
 from sentinel.pulse import Pulse
 
-SEND_SECONDS: Final = 5.0
+SEND_SECONDS: Final = 3.0
 
 _MOST: Final = 2
 """Canaries that wait. Who consumes nothing is sent no more of them."""
@@ -31,7 +31,7 @@ TASK: Final = "sentinel.queue_canary"
 _pulse: Pulse | None = None
 
 
-class QueueCanary(bootsteps.StartStopStep):  # type: ignore[misc] - Celery has no types
+class QueueCanary(bootsteps.StartStopStep):
     """The part of a worker's main process that sends the canaries."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)

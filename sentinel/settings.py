@@ -124,7 +124,7 @@ CELERY_BROKER_URL = (
 )
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": SENTINEL_VISIBILITY_SECONDS,
-    "socket_timeout": 5,
+    "socket_timeout": 3,
     "socket_connect_timeout": 3,
     "socket_keepalive": True,
     "health_check_interval": 5,
