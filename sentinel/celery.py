@@ -16,6 +16,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sentinel.settings")
 from monitoring.schedule import TICK_SECONDS
 from sentinel import queue_canary
 from sentinel.pulse import Pulse
+from sentinel.reconnecting import SteadyAMQP
 
 _CLOCK_STEP_SECONDS: Final = 1.0
 """A clock that moved by more than this since the last look was put, and did not drift."""
@@ -84,7 +85,7 @@ class PulsingScheduler(Scheduler):
         return published
 
 
-app = Celery("sentinel")
+app = Celery("sentinel", amqp=SteadyAMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["monitoring"])
 # Celery closes the database connection around every task unless told to keep it, and making

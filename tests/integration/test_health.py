@@ -17,9 +17,11 @@ import pytest
 import redis
 from celery import Celery
 
+from monitoring.queues import queue
 from sentinel import embedded, processes, pulse
 from sentinel.celery import app
 from sentinel.environment import read_environment
+from sentinel.queue_canary import TASK
 from tests.chaos.proxy import Fault, Proxy
 
 SOON = 5.0
@@ -52,6 +54,17 @@ class Place:
             for each in self.direct.client_list()
             if each["cmd"] == "brpop" and int(each["idle"]) <= 1
         ]
+
+    def send(self, count: int) -> None:
+        """Send messages that do nothing to the queue that the worker shares with others."""
+        prefixed = {"broker_transport_options": app.conf.broker_transport_options}
+        sending = Celery("sending", broker=self.url, set_as_current=False, changes=prefixed)
+        for _ in range(count):
+            sending.send_task(TASK, queue=queue("probe.health"), priority=9, ignore_result=True)
+
+    def waiting(self) -> int:
+        """How many of them no worker has taken."""
+        return int(self.direct.llen("sentinel:probe.health\x06\x169"))
 
     def canaries(self) -> int:
         keys = list(self.direct.scan_iter("sentinel:canary.*"))
@@ -144,11 +157,14 @@ def test_a_worker_that_answers_pings_and_consumes_nothing_is_not_ready(place: Pl
     for child in children:
         os.kill(child, signal.SIGSTOP)
     try:
+        place.send(12)
         until(lambda: not _is_ready(), "no longer ready", 20)
         complaint = pulse.complaint("worker")
         assert complaint
         assert "has consumed nothing for" in complaint
         assert place.pings() == ["pong"]
+        # Where the prefetch multiplier is Celery's own, eight of them would wait in this worker.
+        assert place.waiting() >= 12 - len(children)
         assert place.canaries() <= 2
     finally:
         for child in children:
