@@ -18,7 +18,7 @@ HOURS: Final = "monitoring_hourbucket"
 DAYS: Final = "monitoring_daybucket"
 
 _LOCK: Final = -2
-"""One advisory lock: one process at a time makes, drops or fills. Positive keys are domains."""
+"""One advisory lock: one process at a time makes, drops or fills. Positive keys are of folding."""
 
 _NAMES: Final[Mapping[str, str]] = MappingProxyType({FINE: "%Y%m%d", HOURS: "%Y%m", DAYS: "%Y"})
 """How a partition is called after the day, month or year that it holds."""

@@ -22,7 +22,13 @@ from monitoring.verdict import is_slow, next_state
 Place = tuple[int, int]
 """A domain's id and a location's."""
 
-_LOCK: Final = "SELECT pg_advisory_xact_lock(id) FROM unnest(%s::bigint[]) id"
+_LOCK: Final = "SELECT pg_advisory_xact_lock(shelf) FROM unnest(%s::bigint[]) shelf"
+_SHELF: Final = 1024
+"""Domains, by id, under one lock. PostgreSQL's table of locks is shared and small, and a lock for
+each domain of a chunk would fill it; the domains of a batch lie close together."""
+
+_MISSED: Final = State.MISSED  # by its class an enumeration's member takes a microsecond to look up
+_STATES: Final = {state.value: state for state in State}
 _PRESENT: Final = """
     SELECT domain_id, location_id, state, certificate::text, slow FROM monitoring_domainstate
     WHERE domain_id = ANY(%s::bigint[])
@@ -97,7 +103,7 @@ def fold(rows: Sequence[Row]) -> None:
     """
     chains: dict[Place, list[Row]] = defaultdict(list)
     for row in rows:
-        if row.outcome.state is not State.MISSED:
+        if row.outcome.state is not _MISSED:
             chains[row.domain_id, row.location_id].append(row)
     if not chains:
         return
@@ -184,15 +190,16 @@ def _lock_and_look(domain_ids: Sequence[int]) -> dict[Place, _Present]:
     """Let one transaction at a time fold these domains' rows, and read their states.
 
     Advisory locks, because a row lock is a write, and an unchanged state should cost none.
-    Taken in order of id, so that two chunks wait for each other instead of dead-locking.
+    Taken in order, so that two chunks wait for each other instead of dead-locking.
     """
     ids = array_literal(domain_ids)
+    shelves = sorted({domain_id // _SHELF for domain_id in domain_ids})
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [ids])
+        cursor.execute(_LOCK, [array_literal(shelves)])
         cursor.execute(_PRESENT, [ids])
         return {
             (domain_id, location_id): _Present(
-                State(state),
+                _STATES[state],
                 None if text is None else json.dumps(json.loads(text), sort_keys=True),
                 slow,
             )

@@ -77,7 +77,7 @@ def _packed(row: Row) -> tuple[Any, ...]:
         domain_id=row.domain_id,
         location_id=row.location_id,
         slot=row.slot,
-        kind=row.kind.value,
+        kind=row.kind,
         started_at=row.started_at,
         outcome=row.outcome,
     )

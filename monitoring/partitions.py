@@ -24,9 +24,8 @@ HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 _FORMS: Final = {"d": ("%Y%m%d", DAY), "h": ("%Y%m%d%H", HOUR)}
 
-_LOCK: Final = (
-    -1
-)  # one advisory lock: one process at a time makes or drops; positive keys are domains
+_LOCK: Final = -1
+"""One advisory lock: one process at a time makes or drops. Positive keys are of folding."""
 
 _TIGHT: Final = "built anew after its end"
 """The comment on an index that is as small as it can be."""

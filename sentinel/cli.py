@@ -120,6 +120,40 @@ def rotate_keys() -> None:
         )
 
 
+@app.command("verify-ledger")
+def verify_ledger(
+    start: Annotated[
+        str | None, typer.Option("--from", help="RFC 3339; default: the first tick")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="RFC 3339; default: now")] = None,
+    location: Annotated[
+        str | None, typer.Option(help="the name of one location; default: all")
+    ] = None,
+) -> None:
+    """Say whether every slot that was due has exactly its row; if not, print the first violation.
+
+    The exit status is 0 where it has, 1 where not, 2 for wrong usage.
+    """
+    read_environment()
+    import django  # noqa: PLC0415 - only once the environment is known to make sense
+
+    django.setup()
+    from django.core.management import CommandError, call_command  # noqa: PLC0415
+    from django.db import DatabaseError  # noqa: PLC0415
+
+    given = {"--from": start, "--to": end, "--location": location}
+    options = [f"{name}={value}" for name, value in given.items() if value is not None]
+    try:
+        call_command("verify_ledger", *options)
+    except CommandError as error:
+        typer.echo(f"Sentinel: {error}", err=True)
+        raise SystemExit(error.returncode) from None
+    except DatabaseError as error:
+        reason = str(error).partition("\n")[0]
+        typer.echo(f"Sentinel: the database failed: {reason}", err=True)
+        raise SystemExit(2) from None
+
+
 @app.command()
 def api() -> None:
     """Serve the API."""

@@ -163,7 +163,7 @@ class Environment(BaseSettings):
     SENTINEL_NAMESERVERS: Annotated[tuple[str, ...], BeforeValidator(_nameservers)] = ()
     SENTINEL_CANARIES: Annotated[tuple[tuple[str, int], ...], BeforeValidator(_canaries)] = ()
     SENTINEL_WORKER_PROCESSES: Annotated[Number, Field(ge=1, le=256)] | None = None
-    SENTINEL_BATCH_SIZE: Annotated[Number, Field(ge=1, le=2000)] = 250
+    SENTINEL_BATCH_SIZE: Annotated[Number, Field(ge=1, le=2000)] = 500
     SENTINEL_RAW_RETENTION_DAYS: Annotated[Number, Field(ge=2, le=3650)] = 30
     SENTINEL_PARTITION: Literal["daily", "hourly"] = "daily"
     SENTINEL_METRICS_OPEN: Flag = False
@@ -221,7 +221,7 @@ CURES: Final = {
     "SENTINEL_HOST": "give a host name or an IP address to listen on, such as 127.0.0.1",
     "SENTINEL_LOCATION": "give 1 to 32 lower-case letters, digits and hyphens, such as local",
     "SENTINEL_WORKER_PROCESSES": "give a whole number from 1 to 256, such as 2",
-    "SENTINEL_BATCH_SIZE": "give a whole number of domains from 1 to 2000, such as 250",
+    "SENTINEL_BATCH_SIZE": "give a whole number of domains from 1 to 2000, such as 500",
     "SENTINEL_RAW_RETENTION_DAYS": "give a whole number of days from 2 to 3650, such as 30",
     "SENTINEL_PARTITION": "give daily, or hourly where there are many thousands of domains",
     "SENTINEL_DATA_DIR": "give the path of a folder, such as .sentinel",

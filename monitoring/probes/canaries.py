@@ -15,7 +15,6 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from ipaddress import ip_address
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -157,6 +156,10 @@ class Canaries:
         if outcome.ip is not None and is_here(outcome.ip):
             return outcome
         ended = time.monotonic()
+        if self._running is not None and not self._running.done():
+            # Whoever is being asked was asked while the check waited, and others may have been
+            # heard since only because the network came back.
+            await asyncio.wait({self._running})
         if started > self._dark[subject]:
             late = max(started, ended - max(FRESH, (ended - started) / 2))
             if self._heard[subject] >= late:
@@ -169,8 +172,7 @@ class Canaries:
             if subject == "names"
             else "this worker reached nothing, its canaries included"
         )
-        return replace(
-            outcome,
+        return outcome._replace(
             state=State.INTERNAL,
             reason=Reason.NO_NETWORK,
             detail=f"{words}; the check ended with: {outcome.detail}",

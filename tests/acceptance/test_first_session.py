@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -114,6 +116,24 @@ def test_the_ledger_adds_up(cluster: Cluster, target: MisbehavingServer) -> None
 
     ledger = until(counted, "two more slots in the ledger")
     assert ledger["missed"] == 0
+
+    def verified(*options: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "sentinel", "verify-ledger", *options]
+        done = subprocess.run(
+            command,
+            env=cluster.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    status, words = verified()
+    assert status == 0, words
+    assert words.startswith("The ledger holds from ")
+    status, words = verified("--location", "nowhere")
+    assert (status, words) == (2, "Sentinel: there is no location nowhere\n")
 
 
 def test_flower_shows_the_worker_its_queues_and_its_tasks(

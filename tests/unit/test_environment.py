@@ -52,7 +52,7 @@ def test_nothing_needs_to_be_set() -> None:
         "SENTINEL_NAMESERVERS": (),
         "SENTINEL_CANARIES": (),
         "SENTINEL_WORKER_PROCESSES": None,
-        "SENTINEL_BATCH_SIZE": 250,
+        "SENTINEL_BATCH_SIZE": 500,
         "SENTINEL_RAW_RETENTION_DAYS": 30,
         "SENTINEL_PARTITION": "daily",
         "SENTINEL_METRICS_OPEN": False,

@@ -271,6 +271,22 @@ def test_who_was_found_silent_while_the_check_ended_counts() -> None:
     run(work())
 
 
+def test_who_is_asked_when_a_check_ends_is_heard_out() -> None:
+    """The network comes back just before: what answers then says nothing of the time before."""
+
+    async def work() -> None:
+        with hole() as silence:
+            judge = Canaries([silence], none)
+            started = time.monotonic()
+            asking = asyncio.create_task(ending(judge, silent(), started))
+            await asyncio.sleep(0.1)  # the canary has been asked, and will not answer
+            assert judge.clears(answered())
+            assert await ending(judge, silent(), started) is Reason.NO_NETWORK
+            await asking
+
+    run(work())
+
+
 def test_many_doubts_are_one_question() -> None:
     async def work() -> None:
         connections = 0
