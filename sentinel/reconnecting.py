@@ -17,7 +17,8 @@ class SteadyConnection(Connection):
 
     def _ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
         steady = {"interval_start": 1.0, "interval_step": 1.0, "interval_max": LONGEST_SECONDS}
-        return super()._ensure_connection(*args, **{**steady, **kwargs})
+        ensure: Any = super()._ensure_connection
+        return ensure(*args, **{**steady, **kwargs})
 
 
 class SteadyAMQP(AMQP):
