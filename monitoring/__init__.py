@@ -16,6 +16,7 @@ The way of the data, one module a step::
     verdict    (state, outcome) -> state, transition?; a pure function
     history    what people read: pages, present states
     accounting  the ledger's equation, by minute, domain and location
+    crew       what the processes of workers say of themselves
     verification  whether it holds, slot by slot; gauges: the last hour of it
     rolling    closed hours become 5-minute and hourly buckets, whole days daily ones
     rollups    counts and percentiles over spans, of buckets and of raw rows at the edges

@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from domains.clock import database_now
-from monitoring import probes, settling
+from monitoring import crew, probes, settling
 from monitoring.admission import Admission
 from monitoring.claiming import Work
 from monitoring.ledger import Row
@@ -186,6 +186,7 @@ class Checker:
     def _renew(self) -> None:
         if self._open:
             settling.renew(list(self._open), now=database_now())
+        crew.say(in_flight=self._in_flight, unrecorded=len(self._open), lag=self._admission.lag)
 
     def _recorded(self, batch_ids: Sequence[int]) -> None:
         for batch_id in batch_ids:

@@ -306,3 +306,23 @@ class Transition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.domain_id}: {self.from_state} -> {self.to_state} at {self.slot}"
+
+
+class WorkerPulse(models.Model):
+    """What a process of a worker last said of itself, every few seconds while it lives.
+
+    ``lag_us`` is how long the last turn of its loop took while checks waited to begin;
+    ``in_flight`` counts checks begun and not yet handed over, ``unrecorded`` batches not whole.
+    """
+
+    process = models.CharField(max_length=300, primary_key=True)
+    location = models.CharField(max_length=32)
+    seen_at = models.DateTimeField()
+    in_flight = models.PositiveIntegerField()
+    unrecorded = models.PositiveIntegerField()
+    lag_us = models.PositiveBigIntegerField()
+
+    objects: ClassVar[models.Manager["WorkerPulse"]] = models.Manager()
+
+    def __str__(self) -> str:
+        return self.process

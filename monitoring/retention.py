@@ -8,7 +8,7 @@ import structlog
 from django.db import OperationalError
 
 from domains.services import forget_schedules
-from monitoring import partitions
+from monitoring import crew, partitions
 from monitoring.models import Batch, Tick
 
 log = structlog.get_logger(__name__)
@@ -52,6 +52,7 @@ def retain(*, now: datetime, keep: timedelta) -> None:
     _tighten(now)
     forget_schedules(before=oldest)
     Batch.objects.filter(finished_at__lt=now - BATCHES_KEPT).delete()
+    crew.forget(now=now)
     # The expectations of a day are kept as long as its rows may be.
     day = datetime.combine(oldest.date(), datetime.min.time(), oldest.tzinfo)
     Tick.objects.filter(instant__lt=day).delete()

@@ -5,14 +5,15 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``environment``: what the operator may set, each variable with its type and cure.
 - ``settings``: what Django and Celery make of it, in one file.
 - ``listeners``: where the cluster's own services listen, by its settings.
-- ``celery``: the Celery application, its queues and Beat's schedule; ``consumer``: how its workers
-  wait for Redis.
+- ``celery``: the Celery application, its queues and Beat's schedule; ``reconnecting``: how its
+  processes wait for Redis.
 - ``api``, ``problems``: the NinjaAPI with its routers, and errors in their one shape.
 - ``access``: API keys.
 - ``health``: ``/livez`` and ``/readyz``. ``metrics``: ``/metrics``.
 - ``embedded``: PostgreSQL and Valkey from wheels, as programs to run.
 - ``supervisor``, ``cluster``: ``sentinel up``, the whole cluster as one command.
-- ``processes``, ``pulse``: what each process executes, and how it shows that it lives.
+- ``processes``, ``pulse``: what each process executes, and how it shows that it works.
+- ``queue_canary``: the messages by which a worker sees that it consumes.
 - ``logs``: one form of log line for all of them.
 - ``cli``: the ``sentinel`` command.
 - ``check``: one URL checked from the command line, after ``check_options``; ``waterfall`` draws

@@ -9,13 +9,15 @@ import structlog
 from celery import Celery
 from celery.beat import Scheduler, SchedulingError
 from celery.schedules import schedstate, schedule
-from celery.signals import heartbeat_sent, setup_logging
+from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sentinel.settings")
 
 
 from monitoring.schedule import TICK_SECONDS
-from sentinel import pulse
+from sentinel import queue_canary
+from sentinel.pulse import Pulse
+from sentinel.reconnecting import SteadyAMQP
 
 log = structlog.get_logger(__name__)
 
@@ -57,18 +59,18 @@ def _clock_offset() -> float:
 
 
 class PulsingScheduler(Scheduler):
-    """Beat's in-memory scheduler, which also shows that its loop turns.
+    """Beat's in-memory scheduler, which also shows that what it publishes arrives.
 
     Nothing is kept in a file: the tick rows in PostgreSQL say what has run.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._clock_offset = _clock_offset()
+        self._pulse: Pulse | None = None
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Run what is due; return the seconds until the next look."""
-        pulse.touch("beat")
         offset = _clock_offset()
         if abs(offset - self._clock_offset) > _CLOCK_STEP_SECONDS:
             # Celery keeps what comes next by the wall clock's instants, and would wait for one
@@ -84,15 +86,23 @@ class PulsingScheduler(Scheduler):
         except SchedulingError as error:
             log.warning("queue is away", task=entry.task, error=str(error).partition("\n")[0])
 
+    def apply_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Publish an entry's message; only one that was accepted is a sign of life."""
+        published = super().apply_async(*args, **kwargs)
+        if self._pulse is None:
+            self._pulse = Pulse("beat", f"beat-{os.getpid()}")
+        self._pulse.beat()
+        return published
 
-app = Celery("sentinel")
+
+app = Celery("sentinel", amqp=SteadyAMQP)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["monitoring"])
 # Celery closes the database connection around every task unless told to keep it, and making
 # one costs both sides more than a batch does. What has become unusable is let go of by the
 # tasks themselves (``monitoring.tasks``). Read under this very name by Celery's Django fix-up.
 app.conf["CELERY_DB_REUSE_MAX"] = 1_000_000
-app.conf.worker_consumer = "sentinel.consumer:SteadyConsumer"  # for workers only to import
+queue_canary.install(app)
 app.conf.beat_scheduler = PulsingScheduler
 app.conf.beat_max_loop_interval = TICK_SECONDS
 app.conf.beat_schedule = {
@@ -120,9 +130,3 @@ app.conf.beat_schedule = {
 @setup_logging.connect
 def _keep_django_logging(**_: Any) -> None:
     """Leave logging as Django's settings made it: Celery steps back when this is connected."""
-
-
-@heartbeat_sent.connect
-def _pulse(**_: Any) -> None:
-    """Show that this worker reaches Redis: the signal follows each heartbeat event sent."""
-    pulse.touch("worker")

@@ -11,18 +11,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
 import psycopg
 import redis
 
-from sentinel import embedded, processes
+from sentinel import embedded, processes, pulse
 from sentinel.environment import Environment, api_key
 from sentinel.supervisor import Program, ProgramFailed, Supervisor
 
 START_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.1
+_LOOK_SECONDS: Final = 5.0
 
 
 def up(environment: Environment) -> None:
@@ -119,7 +121,9 @@ class _Cluster:
             await asyncio.wait({started, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if started.done():
                 print(started.result(), flush=True)  # noqa: T201 - the line people wait for
+                watching = asyncio.create_task(self._watch())
                 await stopped
+                watching.cancel()
         except ProgramFailed as failure:
             words = str(failure).removeprefix("Sentinel: ")
             raise SystemExit(f"Sentinel: it could not start: {words}") from None
@@ -167,11 +171,29 @@ class _Cluster:
         await self._until(lambda: _answers(f"{flower}/healthcheck"), "flower", "Flower")
         # Beat, Redis, a worker and PostgreSQL together: a tick that was swept after the start.
         await self._until(lambda: self._swept_since(launched), "control", "the first sweep")
+        for role in pulse.FRESH_SECONDS:
+            await self._until(partial(_works, role), role, role)
         seconds = time.monotonic() - started
         return (
             f"Sentinel is ready after {seconds:.1f} s: API {api}/api/docs, Flower {flower}, "
             f"API key {key} (Ctrl-C stops it)"
         )
+
+    async def _watch(self) -> None:
+        """Say when a process that runs does no work, and when it works again.
+
+        None is ended for it: what it waits for may be Redis, and it recovers by itself.
+        """
+        known: dict[str, str] = {}
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            for role in pulse.FRESH_SECONDS:
+                wrong = await asyncio.to_thread(pulse.complaint, role)
+                if wrong is None and known.pop(role, None) is not None:
+                    self._supervisor.say(f"{role} works again")
+                elif wrong is not None and role not in known:
+                    self._supervisor.say(f"{role} does no work: {wrong}")
+                    known[role] = wrong
 
     async def _start_postgres(self) -> None:
         user = await asyncio.to_thread(embedded.prepare, self._data_dir)
@@ -242,6 +264,10 @@ class _Cluster:
                 return bool(client.ping())
         except redis.RedisError:
             return False
+
+
+def _works(role: str) -> bool:
+    return pulse.complaint(role) is None
 
 
 def _answers(url: str) -> bool:

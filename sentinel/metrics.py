@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from domains.clock import database_now
-from monitoring import gauges
+from monitoring import crew, gauges
 from sentinel.access.authentication import BearerKey, HeaderKey
 from sentinel.problems import problem, unauthenticated
 
@@ -59,6 +59,7 @@ class Cluster(Collector):
                 value=(sums["up"] + sums["degraded"] + sums["down"]) / ended,
             )
         yield from self._queues(gauges.queues(now=now))
+        yield from self._crews(crew.crews(now=now))
         since = gauges.seconds_since_tick(now=now)
         if since is not None:
             yield GaugeMetricFamily(
@@ -66,6 +67,33 @@ class Cluster(Collector):
                 "How long ago the newest tick was that a sweep ran. Alert above 30.",
                 value=since,
             )
+
+    @staticmethod
+    def _crews(crews: list[crew.Crew]) -> Iterator[GaugeMetricFamily]:
+        processes = GaugeMetricFamily(
+            "sentinel_worker_processes",
+            "Processes that have run a batch and said something in the last 30 s.",
+            labels=["location"],
+        )
+        in_flight = GaugeMetricFamily(
+            "sentinel_checks_in_flight", "Checks that workers have in hand.", labels=["location"]
+        )
+        unrecorded = GaugeMetricFamily(
+            "sentinel_unrecorded_batches",
+            "Batches that workers have in hand and not recorded whole.",
+            labels=["location"],
+        )
+        lag = GaugeMetricFamily(
+            "sentinel_loop_lag_seconds",
+            "The longest last turn of a worker's loop while checks waited to begin.",
+            labels=["location"],
+        )
+        for each in crews:
+            processes.add_metric([each.location], each.processes)
+            in_flight.add_metric([each.location], each.in_flight)
+            unrecorded.add_metric([each.location], each.unrecorded)
+            lag.add_metric([each.location], each.lag)
+        yield from (processes, in_flight, unrecorded, lag)
 
     @staticmethod
     def _queues(queues: list[gauges.Queue]) -> Iterator[GaugeMetricFamily]:

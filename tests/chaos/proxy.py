@@ -89,6 +89,16 @@ class Proxy:
 
         self._call(reset())
 
+    def stall_one(self, port: int) -> None:
+        """Stall the one connection that comes to the server from this port, and no other."""
+
+        async def stall() -> None:
+            for each in self._open:
+                if each.writers[-1].get_extra_info("sockname")[1] == port:
+                    each.is_stalled = True
+
+        self._call(stall())
+
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 

@@ -1,11 +1,14 @@
 """Beat's schedule: at the ticks of the wall clock, wherever that is put."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import time_machine
+from celery.beat import Scheduler, SchedulingError
 
+from sentinel import pulse
 from sentinel.celery import EveryTick, PulsingScheduler, app
 
 NOON = datetime(2026, 3, 14, 12, 0, 2, tzinfo=UTC)
@@ -52,3 +55,26 @@ def test_a_clock_that_is_put_stops_nothing(step: timedelta) -> None:
         for _ in range(3):
             clock.shift(timedelta(seconds=5))
             assert "monitoring.sweep" in beat.settle()
+
+
+def test_beat_is_ready_while_what_it_publishes_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(Scheduler, "apply_async", lambda *_, **__: "accepted")
+    beat = PulsingScheduler(app=app)
+    assert pulse.complaint("beat") == "no beat is running"
+    beat.apply_async(None)
+    assert pulse.complaint("beat") is None
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise SchedulingError
+
+    monkeypatch.setattr(Scheduler, "apply_async", refuse)
+    with time_machine.travel(NOON - timedelta(days=1)):  # no clock that is put hides it
+        with pytest.raises(SchedulingError):
+            beat.apply_async(None)
+        monkeypatch.setitem(pulse.FRESH_SECONDS, "beat", 0.0)
+        complaint = pulse.complaint("beat")
+    assert complaint
+    assert "has published nothing for" in complaint

@@ -1,0 +1,27 @@
+"""How soon Redis's return is noticed: after seconds, however long it was away.
+
+Celery has no setting for it, and by its own waits two seconds longer after each attempt, up to
+half a minute: too long for a worker of a five-second schedule, and for Beat.
+"""
+
+from typing import Any, Final
+
+from celery.app.amqp import AMQP
+from kombu.connection import Connection
+
+LONGEST_SECONDS: Final = 2.0
+
+
+class SteadyConnection(Connection):
+    """A connection whose attempts keep coming."""
+
+    def _ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
+        steady = {"interval_start": 1.0, "interval_step": 1.0, "interval_max": LONGEST_SECONDS}
+        ensure: Any = super()._ensure_connection
+        return ensure(*args, **{**steady, **kwargs})
+
+
+class SteadyAMQP(AMQP):
+    """What Celery makes its connections by."""
+
+    Connection = SteadyConnection
