@@ -13,7 +13,7 @@ from typing import Any, Final
 from psycopg.conninfo import conninfo_to_dict
 
 from monitoring.queues import CONTROL, probe_queue, queue
-from sentinel import embedded
+from sentinel import broker, embedded
 from sentinel.environment import encryption_keys, read_environment, secret_from
 from sentinel.listeners import listeners
 from sentinel.logs import logging_config
@@ -116,11 +116,7 @@ os.environ.pop("CELERY_BROKER_URL", None)
 
 # --- Celery -----------------------------------------------------------------------------
 
-CELERY_BROKER_URL = (
-    REDIS_URL.replace("unix://", "redis+socket://", 1)
-    if REDIS_URL.startswith("unix://")
-    else REDIS_URL
-)
+CELERY_BROKER_URL = broker.celery_url(REDIS_URL)
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": SENTINEL_VISIBILITY_SECONDS,
     "socket_timeout": 5,
@@ -132,6 +128,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     # of a location in turns, so that neither keeps the other waiting.
     "queue_order_strategy": "round_robin",
     "priority_steps": [0, 9],
+    **broker.celery_options(REDIS_URL),
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # never give up: nobody restarts a worker
