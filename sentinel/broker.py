@@ -4,6 +4,7 @@ A *sentinel* is here a process of Redis Sentinel, which says where the master is
 has another way of being told of them; this module knows all of those.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote
@@ -35,7 +36,7 @@ class _Failover:
     sentinel_username: str | None
     sentinel_password: str | None
 
-    def asking(self) -> dict[str, Any]:
+    def asking(self) -> "_Asking":
         """Return how the sentinels are connected to."""
         options = {
             "socket_connect_timeout": _SENTINEL_SECONDS,
@@ -45,7 +46,34 @@ class _Failover:
             "username": self.sentinel_username,
             "password": self.sentinel_password,
         }
-        return {name: value for name, value in options.items() if value is not None}
+        return _Asking({name: value for name, value in options.items() if value is not None})
+
+
+class _Asking(Mapping[str, Any]):
+    """Options that say no more than their names where Celery shows those of its transport.
+
+    A worker sends them to whoever asks it for its statistics, Flower for one: as JSON, which
+    has no word for a ``Retry``, and with the password.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+
+    def __getitem__(self, name: str) -> Any:
+        return self._options[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._options)
+
+    def __len__(self) -> int:
+        return len(self._options)
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(self)}>"
+
+    def __json__(self) -> list[str]:
+        """Return what kombu sends instead."""
+        return list(self)
 
 
 def check(url: str) -> None:

@@ -1,7 +1,8 @@
 """``REDIS_URL`` in the words of Celery and of redis-py."""
 
 import pytest
-from kombu import Connection
+from kombu.connection import Connection
+from kombu.utils.json import dumps
 from kombu.utils.url import url_to_parts
 from redis.sentinel import SentinelConnectionPool
 
@@ -60,6 +61,14 @@ def test_a_dead_sentinel_is_asked_once() -> None:
         broker.client(SEVERAL, seconds=2).connection_pool.connection_kwargs,
     ):
         assert options["retry"].get_retries() == 0
+
+
+def test_a_worker_that_is_asked_for_its_statistics_keeps_the_password() -> None:
+    shown = dumps(broker.celery_options(SEVERAL))
+
+    assert "sentinel_kwargs" in shown
+    assert "s&t" not in shown
+    assert "s&t" not in repr(broker.celery_options(SEVERAL))
 
 
 def test_what_is_shown_has_no_password() -> None:
