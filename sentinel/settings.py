@@ -79,6 +79,9 @@ def _database(url: str) -> dict[str, Any]:
         "PORT": parts.pop("port", ""),
         "CONN_MAX_AGE": 300,
         "CONN_HEALTH_CHECKS": True,
+        # PgBouncer in transaction mode knows no cursor that outlives a transaction, nor prepared
+        # statements, which Django leaves off by itself.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
         # A database that cannot be reached is an error within seconds. One that accepts and
         # then hangs is not: libpq has no limit for that.
         "OPTIONS": {"connect_timeout": 3, "tcp_user_timeout": 10_000, **parts},
