@@ -76,7 +76,7 @@ BOUNCER = shutil.which("pgbouncer")
 def bouncer(url: str, folder: Path) -> Iterator[str]:
     """Put PgBouncer in transaction mode before a database of this run; yield the URL through it.
 
-    With fewer connections to the server than clients have to it, so that these share them.
+    A client has another session at each transaction: of four, for all of them together.
     """
     assert BOUNCER is not None
     parts = conninfo_to_dict(url)
@@ -86,7 +86,7 @@ def bouncer(url: str, folder: Path) -> Iterator[str]:
         f"[databases]\nsentinel = host={parts['host']} dbname={parts['dbname']} user=postgres\n"
         f"[pgbouncer]\nlisten_addr = {LOOPBACK}\nlisten_port = {port}\nunix_socket_dir =\n"
         "auth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n"
-        "max_client_conn = 200\n"
+        "max_client_conn = 200\nserver_round_robin = 1\n"
     )
     # Only one user may enter the folder of PostgreSQL's socket, and PgBouncer refuses root.
     user = pwd.getpwuid(Path(str(parts["host"])).stat().st_uid).pw_name
