@@ -28,6 +28,45 @@ Row = dict[str, Any]
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 TEN_SECONDS = timedelta(seconds=10)
 
+# What the cluster does by itself only now and then: partitions, roll-ups, the whole ledger.
+SELDOM = """
+import sys, threading
+import django; django.setup()
+from datetime import timedelta
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from domains.clock import database_now
+from monitoring import partitions, retention, rolling, samples, tasks
+
+now = database_now()
+for hours in range(1, 9):
+    tasks.retain()
+    rolling.roll_up(now=now + timedelta(hours=hours))
+    list(samples.read([int(sys.argv[1])], now, now))
+call_command("verify_ledger")
+
+far = now + timedelta(days=9)
+partitions.ensure([far])
+for one in partitions.existing():
+    if one.start <= now < one.end:
+        partitions.tighten(one, patience=timedelta(seconds=20))
+    if one.start <= far < one.end:
+        partitions.drop(one, patience=retention.PATIENCE)
+        dropped = one
+assert dropped not in partitions.existing()
+
+with connection.cursor() as cursor:
+    for _ in range(8):
+        cursor.execute("SHOW timezone")
+        assert cursor.fetchone() == ("UTC",)
+    threading.Timer(0.2, connection.connection.cancel).start()
+    try:
+        cursor.execute("SELECT pg_sleep(20)")
+        raise SystemExit("it was not cancelled")
+    except OperationalError:
+        pass
+"""
+
 
 @pytest.fixture(scope="module")
 def redis(folder: Path) -> Iterator[Failover]:
@@ -133,27 +172,8 @@ def test_the_database_may_be_behind_pgbouncer_in_transaction_mode(
     accepted = cluster.check(domain_id)
     assert cluster.run_result(accepted)["state"] == "up"
 
-    # What the cluster does by itself only now and then: partitions, roll-ups, the whole ledger.
-    code = (
-        "import django; django.setup()\n"
-        "from datetime import timedelta\n"
-        "from django.core.management import call_command\n"
-        "from django.db import connection\n"
-        "from domains.clock import database_now\n"
-        "from monitoring import rolling, samples, tasks\n"
-        "now = database_now()\n"
-        "for hours in range(1, 9):\n"
-        "    tasks.retain()\n"
-        "    rolling.roll_up(now=now + timedelta(hours=hours))\n"
-        f"    list(samples.read([{domain_id}], now, now))\n"
-        "call_command('verify_ledger')\n"
-        "with connection.cursor() as cursor:\n"
-        "    for _ in range(20):\n"
-        "        cursor.execute('SHOW timezone')\n"
-        "        assert cursor.fetchone() == ('UTC',)\n"
-    )
     subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", SELDOM, str(domain_id)],
         env={**cluster.environment, "DJANGO_SETTINGS_MODULE": "sentinel.settings"},
         check=True,
         timeout=60,
