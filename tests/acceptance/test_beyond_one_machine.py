@@ -201,6 +201,10 @@ def test_two_locations_and_a_host_that_is_lost(
             cluster.register(f"{target.url}/{number}", interval=10, locations=sorted(places))
             for number in range(12)
         ]
+        # Its own API is what the first host keeps off; to the far one it is a web server.
+        seen_apart = cluster.register(
+            f"http://127.0.0.1:{cluster.port}/livez", interval=10, locations=sorted(places)
+        )
         headers = {"Authorization": f"Bearer {cluster.key}"}
         with httpx.Client(base_url=second.api, headers=headers, trust_env=False) as api:
             until(lambda: _is_ready(api), "the second API answers")
@@ -209,6 +213,8 @@ def test_two_locations_and_a_host_that_is_lost(
         until(lambda: second.is_ready("control"), "the second control runs")
         until(lambda: second.is_ready("beat"), "the second Beat runs")
         until(lambda: is_checked_after(cluster, domains, places, LONG_AGO), "first results")
+        until(lambda: places <= set(_views(cluster, seen_apart)), "both have looked at the API")
+        assert _views(cluster, seen_apart) == {"local": "forbidden_address", "paris": None}
 
         lost = datetime.now(UTC)
         second.die()
@@ -222,7 +228,13 @@ def test_two_locations_and_a_host_that_is_lost(
                 assert len(slots) == len(set(slots))
                 after = [lost, *(each for each in slots if each > lost)]
                 assert all(late - early <= TEN_SECONDS for early, late in pairwise(after))
+        for domain_id in (*domains, seen_apart):
             assert cluster.client.delete(f"/api/domains/{domain_id}").status_code == 204
+
+
+def _views(cluster: Cluster, domain_id: int) -> dict[str, str | None]:
+    """Return the reasons of a domain's results by location."""
+    return {row["location"]: row["reason"] for row in cluster.history(domain_id)}
 
 
 def _is_ready(api: httpx.Client) -> bool:
