@@ -4,6 +4,7 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 
 - ``environment``: what the operator may set, each variable with its type and cure.
 - ``settings``: what Django and Celery make of it, in one file.
+- ``broker``: Redis as ``REDIS_URL`` names it, one server or behind Redis Sentinel.
 - ``listeners``: where the cluster's own services listen, by its settings.
 - ``celery``: the Celery application, its queues and Beat's schedule; ``reconnecting``: how its
   processes wait for Redis.

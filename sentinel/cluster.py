@@ -18,7 +18,7 @@ from typing import IO, Final
 import psycopg
 import redis
 
-from sentinel import embedded, processes, pulse
+from sentinel import broker, embedded, processes, pulse
 from sentinel.environment import Environment, api_key
 from sentinel.supervisor import Program, ProgramFailed, Supervisor
 
@@ -258,9 +258,7 @@ class _Cluster:
 
     def _redis_answers(self) -> bool:
         try:
-            with redis.from_url(
-                self._redis_url, socket_connect_timeout=3, socket_timeout=3
-            ) as client:
+            with broker.client(self._redis_url, seconds=3) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
@@ -281,6 +279,6 @@ def _answers(url: str) -> bool:
 
 
 def _shown(url: str) -> str:
-    """Return a URL without its password."""
+    """Return a URL without its passwords: one may stand among the parameters, too."""
     scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"

@@ -54,15 +54,9 @@ def _database_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    if not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("write it as redis://host:6379/0, rediss://… or unix:///path/to/socket")
-    from redis import Redis  # noqa: PLC0415 - as above
+    from sentinel import broker  # noqa: PLC0415 - as above
 
-    try:
-        Redis.from_url(value).connection_pool.make_connection()  # made, not connected
-    except (ValueError, TypeError) as error:
-        # Its words may quote a part of the password.
-        raise ValueError("write it as redis://:password@host:6379/0, percent-encoded") from error
+    broker.check(value)
     return value
 
 

@@ -5,9 +5,9 @@ from typing import Final
 
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Conninfo
-from redis import ConnectionPool
 
 from monitoring.probes.guard import Listener
+from sentinel import broker
 from sentinel.environment import Environment
 
 DATABASE: Final = "Sentinel's own database"
@@ -22,13 +22,14 @@ def listeners(
     Args:
         environment: where the API and Flower listen.
         database_url: as libpq reads it: of several hosts, each.
-        redis_url: checked already.
+        redis_url: checked already; of Redis Sentinel, the sentinels: which servers they watch
+            is known to them alone.
     """
     return (
         Listener(environment.SENTINEL_HOST, environment.SENTINEL_PORT, "Sentinel's own API"),
         Listener(environment.SENTINEL_HOST, environment.FLOWER_PORT, "Sentinel's own Flower"),
         *_database(database_url),
-        *_redis(redis_url),
+        *(Listener(host, port, REDIS) for host, port in broker.listening(redis_url)),
     )
 
 
@@ -44,9 +45,3 @@ def _database(url: str) -> Iterator[Listener]:
         if host and host[0] not in "/@":
             port = ports[index] if len(ports) > 1 else ports[0]
             yield Listener(host, int(port) if port.isdecimal() else 5432, DATABASE)
-
-
-def _redis(url: str) -> Iterator[Listener]:
-    options = ConnectionPool.from_url(url).connection_kwargs
-    if "path" not in options:
-        yield Listener(str(options.get("host", "localhost")), int(options.get("port", 6379)), REDIS)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from psycopg.conninfo import conninfo_to_dict
 
 from monitoring.queues import CONTROL, probe_queue, queue
-from sentinel import embedded
+from sentinel import broker, embedded
 from sentinel.environment import encryption_keys, read_environment, secret_from
 from sentinel.listeners import listeners
 from sentinel.logs import logging_config
@@ -79,6 +79,9 @@ def _database(url: str) -> dict[str, Any]:
         "PORT": parts.pop("port", ""),
         "CONN_MAX_AGE": 300,
         "CONN_HEALTH_CHECKS": True,
+        # PgBouncer in transaction mode knows no cursor that outlives a transaction, nor prepared
+        # statements, which Django leaves off by itself.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
         # A database that cannot be reached is an error within seconds. One that accepts and
         # then hangs is not: libpq has no limit for that.
         "OPTIONS": {"connect_timeout": 3, "tcp_user_timeout": 10_000, **parts},
@@ -117,13 +120,9 @@ os.environ.pop("CELERY_BROKER_URL", None)
 
 # --- Celery -----------------------------------------------------------------------------
 
-CELERY_BROKER_URL = (
-    REDIS_URL.replace("unix://", "redis+socket://", 1)
-    if REDIS_URL.startswith("unix://")
-    else REDIS_URL
-)
 # What each is there for was tried on celery 5.7, kombu 5.7 and redis-py 8 by the fault itself:
 # tests/integration/test_health.py and test_celery_settings.py.
+CELERY_BROKER_URL = broker.celery_url(REDIS_URL)
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     # A worker killed with a message in hand: another gets it after so long, not after an hour.
     "visibility_timeout": SENTINEL_VISIBILITY_SECONDS,
@@ -134,6 +133,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "health_check_interval": 5,
     # Two clusters on one Redis: they would take each other's messages.
     "global_keyprefix": "sentinel:",
+    **broker.celery_options(REDIS_URL),
 }
 # Hours without Redis: workers and Beat would end after a hundred attempts.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None

@@ -68,6 +68,7 @@ def test_what_the_url_leaves_out_libpq_takes_from_its_own_variables(
         ("redis://[fd00::6]/0", [("fd00::6", 6379)]),
         ("redis:///0", [("localhost", 6379)]),
         ("unix:///run/redis", []),
+        ("sentinel://:p@a,b:1,[fd00::7]:2/0?master=m", [("a", 26379), ("b", 1), ("fd00::7", 2)]),
     ],
 )
 def test_redis_listens_where_its_client_would_go(url: str, where: list[tuple[str, int]]) -> None:
