@@ -81,23 +81,28 @@ slot, epoch, expires_at). To be put after WITH RECURSIVE. Agrees with ``schedule
 _ROOM: Final = f"""
     load AS (
         SELECT location_id, slow,
-               coalesce(sum(cardinality(domain_ids)) FILTER (WHERE started_at IS NOT NULL), 0)
-                   AS served,
-               extract(epoch FROM %(now)s - min(started_at)) AS over_seconds,
+               coalesce(sum(cardinality(domain_ids))
+                        FILTER (WHERE started_at > %(served_since)s), 0) AS served,
+               extract(epoch FROM %(now)s - min(started_at)
+                       FILTER (WHERE started_at > %(served_since)s)) AS over_seconds,
                max(started_at) AS last_start,
+               -- A worker that holds what hangs takes nothing, and is there all the same.
+               coalesce(bool_or(finished_at IS NULL AND lease_until > %(now)s), false) AS held,
                coalesce(sum(cardinality(domain_ids)) FILTER (WHERE started_at IS NULL), 0)
                    AS waiting,
                min(slot) FILTER (WHERE started_at IS NULL) AS oldest,
                bool_or(enqueued_at IS NOT NULL) FILTER (WHERE started_at IS NULL) AS sent
         FROM monitoring_batch
         WHERE kind = 'scheduled'
-          AND (finished_at IS NULL AND (started_at IS NULL OR started_at > %(served_since)s)
+          AND (finished_at IS NULL AND (started_at IS NULL OR started_at > %(served_since)s
+                                        OR lease_until > %(now)s)
                OR finished_at > %(served_since)s AND started_at > %(served_since)s)
         GROUP BY location_id, slow
     ),
     known AS (
         SELECT *, over_seconds >= {WAITING_SECONDS} AND last_start > %(young)s AS at_work,
-               max(last_start) OVER (PARTITION BY location_id) AS last_start_there
+               max(last_start) OVER (PARTITION BY location_id) AS last_start_there,
+               bool_or(held) OVER (PARTITION BY location_id) AS held_there
         FROM load
     ),
     room AS (
@@ -105,7 +110,8 @@ _ROOM: Final = f"""
                CASE WHEN at_work
                     THEN greatest(0, served / over_seconds * {PATIENCE_SECONDS} - waiting)
                     ELSE 0 END AS slots,
-               CASE WHEN NOT sent THEN 'not_dispatched'
+               CASE WHEN held_there THEN 'overload'
+                    WHEN NOT sent THEN 'not_dispatched'
                     WHEN last_start_there IS NULL THEN 'worker_lost'
                     ELSE 'overload' END AS reason
         FROM known

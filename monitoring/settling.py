@@ -81,14 +81,16 @@ _REASON: Final = "%(reasons)s::jsonb -> cause ->> 0"
 _DETAIL: Final = "%(reasons)s::jsonb -> cause ->> 1"
 _SETTLE: Final = f"""
     WITH active AS (
-        SELECT location_id, max(started_at) AS last_start FROM monitoring_batch
+        SELECT location_id, max(started_at) AS last_start,
+               bool_or(finished_at IS NULL AND lease_until > %(now)s) AS held
+        FROM monitoring_batch
         WHERE finished_at IS NULL OR finished_at > %(now)s - interval '2 minutes'
         GROUP BY location_id
     ),
     why AS (
         SELECT id, CASE WHEN attempts > 0 THEN 'unfinished'
+                        WHEN active.last_start > enqueued_at OR active.held THEN 'busy'
                         WHEN enqueued_at IS NULL THEN 'unsent'
-                        WHEN active.last_start > enqueued_at THEN 'busy'
                         ELSE 'untaken' END AS cause
         FROM monitoring_batch LEFT JOIN active USING (location_id)
         WHERE id = ANY(%(ids)s)

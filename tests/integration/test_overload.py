@@ -235,3 +235,13 @@ def test_a_sweep_costs_as_many_statements_whatever_is_due(make_domain: MakeDomai
     assert statements(NOW + 2 * TICK) <= one
     assert tick_at(NOW) == NOW
     assert one <= 26
+
+
+def test_workers_that_hold_what_hangs_are_busy_and_not_lost(db: None) -> None:
+    register(120, interval=30)
+    run(Workers(rate=100), 1)
+    held = Batch.objects.order_by("pk").first()
+    assert held is not None
+    Batch.objects.filter(pk=held.pk).update(finished_at=None, lease_until=NOW + 100 * TICK)
+    run(Workers(rate=0), 30, first=1)
+    assert set(reasons()) == {"overload"}
