@@ -15,10 +15,10 @@ LONGEST_SECONDS: Final = 2.0
 class SteadyConnection(Connection):
     """A connection whose attempts keep coming."""
 
-    def _ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
+    def ensure_connection(self, errback: Any = None, max_retries: Any = None, **kwargs: Any) -> Any:
+        """Connect, however long that takes; who says how patiently is heard."""
         steady = {"interval_start": 1.0, "interval_step": 1.0, "interval_max": LONGEST_SECONDS}
-        ensure: Any = super()._ensure_connection
-        return ensure(*args, **{**steady, **kwargs})
+        return super().ensure_connection(errback, max_retries, **{**steady, **kwargs})
 
 
 class SteadyAMQP(AMQP):
