@@ -18,7 +18,8 @@ class SteadyConnection(Connection):
     def ensure_connection(self, errback: Any = None, max_retries: Any = None, **kwargs: Any) -> Any:
         """Connect, however long that takes; who says how patiently is heard."""
         steady = {"interval_start": 1.0, "interval_step": 1.0, "interval_max": LONGEST_SECONDS}
-        return super().ensure_connection(errback, max_retries, **{**steady, **kwargs})
+        ensure: Any = super().ensure_connection
+        return ensure(errback, max_retries, **{**steady, **kwargs})
 
 
 class SteadyAMQP(AMQP):
