@@ -9,7 +9,7 @@ import asyncio
 import select
 from collections.abc import Callable
 from typing import Final
-from weakref import WeakKeyDictionary, proxy
+from weakref import WeakKeyDictionary, proxy, ref
 
 IN: Final = select.EPOLLIN
 OUT: Final = select.EPOLLOUT
@@ -59,18 +59,22 @@ class Poller:
                 listener(events)
 
 
-_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, Poller] = WeakKeyDictionary()
+# Kept by its loop, which calls it: a loop that ends without closing what it has takes all along.
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, ref[Poller]] = WeakKeyDictionary()
 
 
 def poller(loop: asyncio.AbstractEventLoop) -> Poller:
     """Return the loop's own, made at its first connection."""
-    found = _pollers.get(loop)
+    known = _pollers.get(loop)
+    found = None if known is None else known()
     if found is None:
-        found = _pollers[loop] = Poller(loop)
+        found = Poller(loop)
+        _pollers[loop] = ref(found)
     return found
 
 
 def close(loop: asyncio.AbstractEventLoop) -> None:
     """Let go of a loop's own, if it has one, before the loop ends."""
-    if (found := _pollers.pop(loop, None)) is not None:
+    known = _pollers.pop(loop, None)
+    if known is not None and (found := known()) is not None:
         found.close()

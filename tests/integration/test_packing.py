@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from importlib import import_module
+from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any
 
@@ -113,6 +114,8 @@ class Packing(TestCase):
         assert (found.kind, found.started_at) == (kind.value, started)
         assert found.verdict == VERDICTS[outcome.state, outcome.reason]
         shown = {name: getattr(found, name) for name in plain(outcome)}
+        if found.ip is not None:
+            shown["ip"] = str(ip_address(found.ip))  # PostgreSQL writes some in another form
         if found.hops is not None:
             shown["hops"] = [
                 {key: hop[key] for key in ("url", "ip", "total_us")} for hop in found.hops

@@ -74,7 +74,7 @@ def test_beat_is_ready_while_what_it_publishes_is_accepted(
     with time_machine.travel(NOON - timedelta(days=1)):  # no clock that is put hides it
         with pytest.raises(SchedulingError):
             beat.apply_async(None)
-        monkeypatch.setitem(pulse.FRESH_SECONDS, "beat", 0.0)
+        monkeypatch.setitem(pulse.FRESH_SECONDS, "beat", -1.0)
         complaint = pulse.complaint("beat")
     assert complaint
     assert "has published nothing for" in complaint
