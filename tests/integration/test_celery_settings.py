@@ -147,3 +147,14 @@ def test_attempts_to_reach_redis_keep_coming_and_never_end(
     with app.connection_for_read("redis://127.0.0.1:1/0") as broker, pytest.raises(EnoughError):
         broker.ensure_connection(note, app.conf.broker_connection_max_retries)
     assert max(waits) == LONGEST_SECONDS
+
+
+def test_a_connection_that_broke_with_a_message_in_hand_does_not_end_the_worker(
+    lanes: list[Queue],
+) -> None:
+    send(lanes[0], "in hand")
+    broker = app.connection_for_read()
+    channel = broker.default_channel
+    assert lanes[0](channel).get(no_ack=False) is not None
+    broker.transport.client = None  # as it is left by an error in the midst of an answer
+    broker.close()
