@@ -6,11 +6,8 @@ half a minute: too long for a worker of a five-second schedule, and for Beat.
 
 from typing import Any, Final
 
-import structlog
 from celery.app.amqp import AMQP
 from kombu.connection import Connection
-
-log = structlog.get_logger(__name__)
 
 LONGEST_SECONDS: Final = 2.0
 
@@ -24,17 +21,13 @@ class SteadyConnection(Connection):
         ensure: Any = super().ensure_connection
         return ensure(errback, max_retries, **{**steady, **kwargs})
 
-    def maybe_close_channel(self, channel: Any) -> None:
-        """Close a channel; what it had in hand is sent again by a sweep.
+    def _do_close_transport(self) -> None:
+        """Let go of the transport, which goes on knowing where Redis is.
 
-        kombu 5.7 gives that back as it closes, and trips over a connection that has gone
-        already: the error ended the worker.
+        kombu 5.7 takes that from it, too. A message that is still in hand then ends the worker
+        when it is acknowledged or given back: both ask anew where to.
         """
-        close: Any = super().maybe_close_channel
-        try:
-            close(channel)
-        except AttributeError as error:
-            log.warning("a channel was not closed in order", error=str(error))
+        self._transport = None
 
 
 class SteadyAMQP(AMQP):

@@ -149,12 +149,17 @@ def test_attempts_to_reach_redis_keep_coming_and_never_end(
     assert max(waits) == LONGEST_SECONDS
 
 
-def test_a_connection_that_broke_with_a_message_in_hand_does_not_end_the_worker(
-    lanes: list[Queue],
+def test_a_message_in_hand_when_its_connection_broke_is_acknowledged_by_another(
+    lanes: list[Queue], store: Any
 ) -> None:
     send(lanes[0], "in hand")
     broker = app.connection_for_read()
-    channel = broker.default_channel
-    assert lanes[0](channel).get(no_ack=False) is not None
-    broker.transport.client = None  # as it is left by an error in the midst of an answer
-    broker.close()
+    message = lanes[0](broker.default_channel).get(no_ack=False)
+    assert message is not None
+    tag = message.delivery_tag
+    # What is left after an error in the midst of an answer.
+    message.channel._disconnect_pools()
+    broker._do_close_transport()
+    assert store.hexists("sentinel:unacked", tag)
+    message.ack()
+    assert not store.hexists("sentinel:unacked", tag)
