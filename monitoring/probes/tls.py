@@ -94,7 +94,19 @@ class Session:
         Raises:
             SSL.Error, OSError: the connection is gone.
         """
-        self._tls.sendall(data)
+        while True:
+            try:
+                self._tls.sendall(data)
+            except SSL.WantReadError:
+                # A server of TLS 1.2 has asked for another handshake, which goes first.
+                await self._flush()
+                received = await self._wire.receive()
+                if not received:
+                    raise HungUp from None
+                self._see(received)
+                self._tls.bio_write(received)
+            else:
+                break
         await self._flush()
         while self._unsent:  # something came before all of it was taken
             received = await self._wire.receive()

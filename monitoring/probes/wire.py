@@ -105,7 +105,11 @@ class Wire:
             OSError: the connection is gone.
         """
         left = memoryview(data)[self._try_send(data) :]
-        while left and self._received is None:
+        while left:
+            if self._received is None and self._left:
+                self._take()  # of what is left in a full buffer the kernel does not tell again
+            if self._received is not None:
+                break
             while not self._writable and self._received is None:
                 await self._news()
             if self._received is None:
