@@ -18,7 +18,7 @@ from django.db import connection
 
 from monitoring import partitions
 from monitoring.ledger import COUNTS_BY_STATE, RAW
-from monitoring.models import Kind
+from monitoring.packing import Kind
 from monitoring.schedule import TICK, count_slots, phase
 
 _BUCKET: Final = "floor(extract(epoch FROM {0} - %(origin)s) / %(step)s)::integer"

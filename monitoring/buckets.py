@@ -13,11 +13,10 @@ from django.db import models
 from domains.models import Domain
 
 
-class _Bucket(models.Model):
+class _Rolled(models.Model):
     """What became of a domain's slots from one location, from ``start`` on, in UTC.
 
-    ``packed`` is a ``monitoring.tallies.Tally``. The counts by state stand in columns too,
-    for SQL to sum. As with results, the domain is no foreign key in the database.
+    As with results, the domain is no foreign key in the database.
     """
 
     pk = models.CompositePrimaryKey("domain_id", "start", "location_id")
@@ -32,15 +31,10 @@ class _Bucket(models.Model):
         related_name="+",
     )
     start = models.DateTimeField()
-    up = models.PositiveIntegerField()
-    degraded = models.PositiveIntegerField()
-    down = models.PositiveIntegerField()
-    internal = models.PositiveIntegerField()
-    missed = models.PositiveIntegerField()
     packed = models.BinaryField()
 
     class Meta:
-        """Its tables are ``HourBucket`` and ``DayBucket``."""
+        """Its tables are ``FineBucket``, ``HourBucket`` and ``DayBucket``."""
 
         abstract = True
 
@@ -48,8 +42,29 @@ class _Bucket(models.Model):
         return f"{self.domain_id} from {self.start}"
 
 
+class FineBucket(_Rolled):
+    """The 5-minute buckets of an hour (``monitoring.fine``). Partitioned by day; kept 90 days."""
+
+    objects: ClassVar[models.Manager["FineBucket"]] = models.Manager()
+
+
+class _Bucket(_Rolled):
+    """``packed`` is a ``monitoring.tallies.Tally``; SQL sums the counts by state in columns."""
+
+    up = models.PositiveIntegerField()
+    degraded = models.PositiveIntegerField()
+    down = models.PositiveIntegerField()
+    internal = models.PositiveIntegerField()
+    missed = models.PositiveIntegerField()
+
+    class Meta:
+        """Its tables are ``HourBucket`` and ``DayBucket``."""
+
+        abstract = True
+
+
 class HourBucket(_Bucket):
-    """An hour. Partitioned by day; kept two years."""
+    """An hour. Partitioned by month; kept two years."""
 
     objects: ClassVar[models.Manager["HourBucket"]] = models.Manager()
 
@@ -62,29 +77,6 @@ class DayBucket(_Bucket):
     )
 
     objects: ClassVar[models.Manager["DayBucket"]] = models.Manager()
-
-
-class FineBucket(models.Model):
-    """The 5-minute buckets of an hour (``monitoring.fine``). Partitioned by day; kept 90 days."""
-
-    pk = models.CompositePrimaryKey("domain_id", "start", "location_id")
-    domain = models.ForeignKey(
-        Domain, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
-    )
-    location = models.ForeignKey(
-        "monitoring.Location",
-        on_delete=models.PROTECT,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-    )
-    start = models.DateTimeField()
-    packed = models.BinaryField()
-
-    objects: ClassVar[models.Manager["FineBucket"]] = models.Manager()
-
-    def __str__(self) -> str:
-        return f"{self.domain_id} in the hour from {self.start}"
 
 
 class Rolled(models.Model):

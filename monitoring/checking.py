@@ -20,9 +20,10 @@ from monitoring import crew, probes, settling
 from monitoring.admission import Admission
 from monitoring.claiming import Work
 from monitoring.ledger import Row
-from monitoring.models import Kind
+from monitoring.packing import Kind
 from monitoring.probes import Probe
-from monitoring.probes.outcome import Outcome, Reason, State
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import Reason, State
 from monitoring.recorder import Chunk, Recorder
 
 log = structlog.get_logger(__name__)

@@ -17,10 +17,12 @@ from domains.request import JSON_TYPE, TEXT_TYPE
 from domains.secrets import Undecipherable, unseal
 from monitoring import partitions
 from monitoring.ledger import Row
-from monitoring.models import Batch, Kind
+from monitoring.models import Batch
+from monitoring.packing import Kind
 from monitoring.probes.assertions import read_assertions
 from monitoring.probes.guard import Guard
-from monitoring.probes.outcome import IPVersion, Outcome, Reason, State, Target
+from monitoring.probes.outcome import IPVersion, Outcome, Target
+from monitoring.probes.states import Reason, State
 from monitoring.settling import LOST
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,7 @@ from typing import Final
 
 from django.db import connection
 
-from monitoring.models import Kind
+from monitoring.packing import Kind
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)

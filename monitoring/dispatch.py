@@ -19,8 +19,9 @@ from domains.models import Domain
 from domains.services import take_schedules
 from monitoring import partitions
 from monitoring.due import PATIENCE_SECONDS, RUN_TICKS, SERVED_SECONDS, WAITING_SECONDS
-from monitoring.models import Batch, Kind, Location, Tick
-from monitoring.probes.outcome import Reason
+from monitoring.models import Batch, Location, Tick
+from monitoring.packing import Kind
+from monitoring.probes.states import Reason
 from monitoring.schedule import CATCH_UP, TICK, TICK_SECONDS, tick_at
 
 MANUAL_PATIENCE: Final = timedelta(minutes=10)

@@ -16,7 +16,8 @@ from django.db import connection
 
 from monitoring.arrays import array_literal
 from monitoring.ledger import Row
-from monitoring.probes.outcome import Certificate, State
+from monitoring.probes.outcome import Certificate
+from monitoring.probes.states import State
 from monitoring.verdict import is_slow, next_state
 
 Place = tuple[int, int]

@@ -15,8 +15,9 @@ from domains.paging import BadCursor, decode_cursor, encode_cursor
 from monitoring import partitions
 from monitoring.accounting import Account, accounts
 from monitoring.ledger import RAW
-from monitoring.models import Batch, DomainState, Location, Result
-from monitoring.probes.outcome import State
+from monitoring.models import Batch, DomainState, Location
+from monitoring.probes.states import State
+from monitoring.results import Result
 from monitoring.verdict import worst
 
 _FIELDS: Final = [field.column for field in Result._meta.concrete_fields if field.column]

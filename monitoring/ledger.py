@@ -17,9 +17,9 @@ from django.db import connection
 
 from monitoring import partitions
 from monitoring.arrays import array_literal
-from monitoring.models import Kind
-from monitoring.packing import COLUMNS, codes_of, pack
-from monitoring.probes.outcome import Outcome, State
+from monitoring.packing import COLUMNS, Kind, codes_of, pack
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import State
 
 
 class Row(NamedTuple):

@@ -24,12 +24,25 @@ null; the model ``Result`` and every statement read that. Only ``monitoring.ledg
 import json
 from collections.abc import Iterable
 from datetime import datetime
+from enum import StrEnum
 from functools import lru_cache
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any, Final
 
-from monitoring.probes.outcome import Hop, Outcome, Reason, State
+from monitoring.probes.outcome import Hop, Outcome
+from monitoring.probes.states import Reason, State
+
+
+class Kind(StrEnum):
+    """Why a check was run."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+
+
+KIND_CHOICES: Final = [(kind.value, kind.value.title()) for kind in Kind]
+"""What a model's field of kinds may hold, with a label each."""
 
 VERDICTS: Final = MappingProxyType(
     {
@@ -69,7 +82,6 @@ VERDICTS: Final = MappingProxyType(
 meaning. A new pair takes the next number, up to 63, and a migration renews the view."""
 
 HTTP_VERSIONS: Final = (None, "1.0", "1.1", "2")
-KINDS: Final = ("scheduled", "manual")
 
 _MISSED: Final = State.MISSED  # by its class an enumeration's member takes a microsecond to look up
 _NONE: Final = 2**26 - 1
@@ -79,7 +91,7 @@ _TOP: Final = 52
 _MOST_BYTES: Final = 2**31 - 1
 _NOT_REACHED: Final = _NONE << 26 | _NONE
 _HTTP_CODES: Final = {version: code for code, version in enumerate(HTTP_VERSIONS)}
-_KIND_CODES: Final = {kind: code << 10 for code, kind in enumerate(KINDS)}
+_KIND_CODES: Final = {kind: code << 10 for code, kind in enumerate(Kind)}
 
 
 def _signed(code: int) -> int:
@@ -114,7 +126,7 @@ def pack(
     domain_id: int,
     location_id: int,
     slot: datetime,
-    kind: str,
+    kind: Kind,
     started_at: datetime | None,
     outcome: Outcome,
 ) -> tuple[Any, ...]:
@@ -263,7 +275,7 @@ def view() -> str:
         "domain_id": "domain_id",
         "location_id": "location_id",
         "slot": "slot",
-        "kind": f"({_texts(KINDS)})[1 + ((connect_wait >> 62) & 1)]",
+        "kind": f"({_texts(Kind)})[1 + ((connect_wait >> 62) & 1)]",
         "verdict": verdict,
         "state": f"({states})[1 + {verdict}]",
         "reason": f"({reasons})[1 + {verdict}]",

@@ -14,7 +14,8 @@ import structlog
 from django.db import DataError, IntegrityError, close_old_connections, connection
 
 from monitoring.ledger import Row
-from monitoring.probes.outcome import Outcome, Reason, State
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import Reason, State
 from monitoring.recording import record
 from monitoring.settling import RENEW_SECONDS
 

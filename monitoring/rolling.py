@@ -19,7 +19,7 @@ from monitoring import bucket_partitions, closing, samples
 from monitoring.bucket_partitions import DAYS, FINE, HOURS
 from monitoring.closing import DAY, HOUR
 from monitoring.fine import FIVE_MINUTES, pack_hour
-from monitoring.probes.outcome import State
+from monitoring.probes.states import State
 from monitoring.tallies import Tally
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,7 @@ from django.db import connection
 from monitoring import samples
 from monitoring.bucket_partitions import DAYS, FINE, HOURS
 from monitoring.fine import FIVE_MINUTES, Checks, five_minutes, unpack_hour
-from monitoring.probes.outcome import State
+from monitoring.probes.states import State
 from monitoring.tallies import PHASES, Tally
 
 _FIVE: Final = timedelta(seconds=FIVE_MINUTES)

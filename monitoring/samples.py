@@ -9,7 +9,7 @@ from django.db import connection
 
 from monitoring.fine import FIVE_MINUTES, Checks
 from monitoring.ledger import RAW
-from monitoring.models import Kind
+from monitoring.packing import Kind
 from monitoring.tallies import PHASES
 
 _READ: Final = f"""

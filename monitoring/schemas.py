@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from domains.schemas import State as PresentState
 from monitoring.accounting import Account
-from monitoring.models import Result
+from monitoring.results import Result
 from monitoring.rollups import Span
 
 _RESULT_EXAMPLE: Final[dict[str, JsonValue]] = {

@@ -9,9 +9,8 @@ from django.db import connection, transaction
 
 from monitoring import partitions
 from monitoring.dispatch import Hint
-from monitoring.models import Kind
-from monitoring.packing import MISSED_COLUMNS, missed
-from monitoring.probes.outcome import Reason
+from monitoring.packing import MISSED_COLUMNS, Kind, missed
+from monitoring.probes.states import Reason
 
 LEASE: Final = timedelta(seconds=15)
 """How long a batch is left to the worker that took it; living workers ask for more in time."""

@@ -11,7 +11,7 @@ from itertools import accumulate, chain
 from operator import sub
 from typing import Final
 
-from monitoring.probes.outcome import Reason, State
+from monitoring.probes.states import Reason, State
 from monitoring.sketches import Sketch, merge, quantiles
 
 PHASES: Final = ("dns", "connect", "tls", "wait", "download", "total")

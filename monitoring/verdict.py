@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from monitoring.probes.outcome import Outcome, State
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import State
 
 SLOW_US: Final = 2_000_000
 """A check that took so long, in microseconds, sends the next ones to the slow lane."""

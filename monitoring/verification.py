@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from monitoring.due import DUE
 from monitoring.ledger import RAW
-from monitoring.models import Kind
+from monitoring.packing import Kind
 from monitoring.schedule import TICK_SECONDS
 
 PART: Final = timedelta(minutes=10)

@@ -37,15 +37,8 @@ import uvloop
 from monitoring import probes
 from monitoring.probes import probe, resolving
 from monitoring.probes.guard import AllowedTarget, ForbiddenAddress, parse_allowed_targets
-from monitoring.probes.outcome import (
-    Certificate,
-    Hop,
-    Outcome,
-    Phases,
-    Reason,
-    State,
-    Target,
-)
+from monitoring.probes.outcome import Certificate, Hop, Outcome, Phases, Target
+from monitoring.probes.states import Reason, State
 from sentinel.check_options import Options, target_of
 from sentinel.environment import Environment
 from sentinel.logs import logging_config

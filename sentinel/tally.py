@@ -5,7 +5,8 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
-from monitoring.probes.outcome import Outcome, State
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import State
 
 PHASES: Final = ("dns", "connect", "tls", "wait", "download")
 KEPT_RESULTS: Final = 10

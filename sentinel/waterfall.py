@@ -7,7 +7,8 @@ from typing import Final
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from monitoring.probes.outcome import Certificate, Hop, Outcome, State
+from monitoring.probes.outcome import Certificate, Hop, Outcome
+from monitoring.probes.states import State
 from sentinel.tally import PHASES, Tally
 
 MAX_WIDTH: Final = 100

@@ -20,8 +20,9 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from monitoring.probes.outcome import Outcome, Reason, State, Target
+from monitoring.probes.outcome import Outcome, Target
 from monitoring.probes.reachability import Endpoint, any_of, connects, is_here, level_of
+from monitoring.probes.states import Reason, State
 
 FRESH: Final = 0.5
 """An answer of others counts for a check in whose last seconds, or last half, it came."""

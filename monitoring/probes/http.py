@@ -13,7 +13,7 @@ from monitoring.probes.assertions import Answer, needs_body
 from monitoring.probes.deadline import Deadline
 from monitoring.probes.exchange import Asked, Asking
 from monitoring.probes.judging import is_heavy, judge
-from monitoring.probes.outcome import Failure, Outcome, Phases, Reason, State, Target
+from monitoring.probes.outcome import Failure, Outcome, Phases, Target
 from monitoring.probes.reasons import Scene, reason_of, too_busy
 from monitoring.probes.redirects import (
     REDIRECT_STATUSES,
@@ -22,6 +22,7 @@ from monitoring.probes.redirects import (
     origin,
     without_content,
 )
+from monitoring.probes.states import Reason, State
 from monitoring.probes.trace import Trace, shown
 from monitoring.probes.transport import GuardedTransport
 

@@ -13,8 +13,9 @@ from monitoring.probes import vantage
 from monitoring.probes.certificates import problem_of
 from monitoring.probes.faults import Disbelieved, HungUp, NotHTTP, NoTrustStore
 from monitoring.probes.guard import ForbiddenAddress
-from monitoring.probes.outcome import Certificate, Failure, Reason, State
+from monitoring.probes.outcome import Certificate, Failure
 from monitoring.probes.resolving import Cause, Unresolved
+from monitoring.probes.states import Reason, State
 from monitoring.probes.trace import Trace
 from monitoring.probes.trust import openssl_words
 

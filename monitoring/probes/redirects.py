@@ -6,7 +6,8 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from monitoring.probes.outcome import Failure, Reason, State
+from monitoring.probes.outcome import Failure
+from monitoring.probes.states import Reason, State
 
 REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}

@@ -135,7 +135,8 @@ class _Load:
 def _probe(url: str) -> Check:
     from monitoring.probes import probe
     from monitoring.probes.guard import Guard, parse_allowed_targets
-    from monitoring.probes.outcome import State, Target
+    from monitoring.probes.outcome import Target
+    from monitoring.probes.states import State
 
     loop = asyncio.get_running_loop()
     target = Target(url=url, guard=Guard(parse_allowed_targets("127.0.0.0/8")))

@@ -101,7 +101,8 @@ class Whole:
 
         from domains.clock import database_now
         from monitoring import dispatch, tasks
-        from monitoring.models import Batch, Kind, Location
+        from monitoring.models import Batch, Location
+        from monitoring.packing import Kind
 
         size = 1 if singly else settings.SENTINEL_BATCH_SIZE
         slot = database_now()
@@ -130,7 +131,7 @@ class Whole:
     def _verify(self, slots: Sequence[datetime], each: int) -> None:
         from django.db.models import Count
 
-        from monitoring.models import Result
+        from monitoring.results import Result
 
         rows = Result.objects.filter(slot__in=slots)
         found = dict(rows.values_list("state").annotate(rows=Count("*")).order_by("state"))

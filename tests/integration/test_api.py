@@ -12,8 +12,10 @@ from domains.models import Domain
 from domains.paging import encode_cursor
 from monitoring import dispatch
 from monitoring.ledger import Row
-from monitoring.models import Batch, Kind, Location
-from monitoring.probes.outcome import Outcome, Reason, State
+from monitoring.models import Batch, Location
+from monitoring.packing import Kind
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import Reason, State
 from monitoring.recording import record
 from tests.conftest import KEY, NOW, MakeDomain
 

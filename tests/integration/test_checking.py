@@ -18,11 +18,13 @@ from monitoring import checking, dispatch, history, recorder
 from monitoring.checking import Checker
 from monitoring.claiming import Work, claim
 from monitoring.ledger import Row
-from monitoring.models import Batch, Result
+from monitoring.models import Batch
 from monitoring.probes import Probe, resolving
 from monitoring.probes.guard import Guard
-from monitoring.probes.outcome import IPVersion, Outcome, State, Target
+from monitoring.probes.outcome import IPVersion, Outcome, Target
+from monitoring.probes.states import State
 from monitoring.recording import record
+from monitoring.results import Result
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

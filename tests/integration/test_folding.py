@@ -11,9 +11,12 @@ from django.test.utils import CaptureQueriesContext
 
 from domains.models import Domain
 from monitoring.ledger import Row
-from monitoring.models import DomainState, Kind, Location, Result, Transition
-from monitoring.probes.outcome import Certificate, Hop, Outcome, Phases, Reason, State
+from monitoring.models import DomainState, Location, Transition
+from monitoring.packing import Kind
+from monitoring.probes.outcome import Certificate, Hop, Outcome, Phases
+from monitoring.probes.states import Reason, State
 from monitoring.recording import record
+from monitoring.results import Result
 from monitoring.verdict import SLOW_US
 from tests.conftest import NOW, MakeDomain
 

@@ -14,9 +14,12 @@ from domains.services import change_domain, delete_domain
 from monitoring import dispatch, ledger, partitions
 from monitoring.accounting import accounts
 from monitoring.ledger import Row
-from monitoring.models import Batch, Kind, Location, Result, Tick
-from monitoring.probes.outcome import Outcome, Reason, State
+from monitoring.models import Batch, Location, Tick
+from monitoring.packing import Kind
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import Reason, State
 from monitoring.recording import finish, record
+from monitoring.results import Result
 from monitoring.schedule import TICK
 from monitoring.verification import Violation, verify
 from tests.conftest import NOW, MakeDomain

@@ -13,8 +13,10 @@ from domains.clock import database_now
 from monitoring import dispatch, gauges, partitions
 from monitoring.accounting import accounts
 from monitoring.ledger import Row
-from monitoring.models import Batch, Kind
-from monitoring.probes.outcome import Outcome, State
+from monitoring.models import Batch
+from monitoring.packing import Kind
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import State
 from monitoring.recording import finish, record
 from sentinel import metrics
 from tests.conftest import NOW, MakeDomain

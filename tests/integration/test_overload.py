@@ -12,9 +12,12 @@ from domains.models import Domain
 from domains.services import create_domain
 from monitoring import dispatch, history, settling
 from monitoring.ledger import Row
-from monitoring.models import Batch, DomainState, Kind, Location, Result, Tick
-from monitoring.probes.outcome import Outcome, State
+from monitoring.models import Batch, DomainState, Location, Tick
+from monitoring.packing import Kind
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import State
 from monitoring.recording import record
+from monitoring.results import Result
 from monitoring.schedule import TICK, tick_at
 from tests.conftest import NOW, MakeDomain
 

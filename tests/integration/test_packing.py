@@ -15,9 +15,11 @@ from hypothesis.extra.django import TestCase
 from domains.services import create_domain
 from monitoring import ledger, partitions
 from monitoring.ledger import Row
-from monitoring.models import Kind, Location, Result
-from monitoring.packing import COLUMNS, HTTP_VERSIONS, VERDICTS
-from monitoring.probes.outcome import REASONS, Hop, Outcome, Phases, State
+from monitoring.models import Location
+from monitoring.packing import COLUMNS, HTTP_VERSIONS, VERDICTS, Kind
+from monitoring.probes.outcome import Hop, Outcome, Phases
+from monitoring.probes.states import REASONS, State
+from monitoring.results import Result
 from tests.conftest import NOW
 
 PHASE = st.none() | st.integers(0, 61_000_000)

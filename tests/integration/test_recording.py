@@ -13,9 +13,12 @@ from domains.models import Domain
 from domains.services import create_domain, delete_domain
 from monitoring import history
 from monitoring.ledger import Row
-from monitoring.models import DomainState, Kind, Location, Result, Transition
-from monitoring.probes.outcome import Outcome, Phases, Reason, State
+from monitoring.models import DomainState, Location, Transition
+from monitoring.packing import Kind
+from monitoring.probes.outcome import Outcome, Phases
+from monitoring.probes.states import Reason, State
 from monitoring.recording import record
+from monitoring.results import Result
 from tests.conftest import NOW, MakeDomain
 
 UP = Outcome(state=State.UP, total_us=1234, status_code=200, ip="127.0.0.1", bytes=2)

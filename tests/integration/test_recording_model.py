@@ -22,9 +22,12 @@ from domains.models import Domain
 from domains.services import create_domain
 from monitoring import partitions
 from monitoring.ledger import Row
-from monitoring.models import DomainState, Kind, Location, Result, Transition
-from monitoring.probes.outcome import Outcome, Reason, State
+from monitoring.models import DomainState, Location, Transition
+from monitoring.packing import Kind
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import Reason, State
 from monitoring.recording import record
+from monitoring.results import Result
 from tests.conftest import NOW
 
 OUTCOMES = {

@@ -12,10 +12,13 @@ from django.test import override_settings
 
 from monitoring import dispatch, ledger, partitions, retention
 from monitoring.ledger import Row
-from monitoring.models import Batch, Kind, Location, Result, Tick
+from monitoring.models import Batch, Location, Tick
+from monitoring.packing import Kind
 from monitoring.partitions import Partition
-from monitoring.probes.outcome import Outcome, State
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import State
 from monitoring.recording import record
+from monitoring.results import Result
 from tests.conftest import NOW, MakeDomain
 
 DAY = timedelta(days=1)

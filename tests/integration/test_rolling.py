@@ -15,9 +15,12 @@ from domains.services import delete_domain
 from monitoring import closing, partitions, rolling, rollups, samples
 from monitoring.buckets import DayBucket, FineBucket, HourBucket, LateSlots, Rolled
 from monitoring.ledger import Row
-from monitoring.models import Batch, Kind, Location, Result, Tick
-from monitoring.probes.outcome import Outcome, Phases, Reason, State
+from monitoring.models import Batch, Location, Tick
+from monitoring.packing import Kind
+from monitoring.probes.outcome import Outcome, Phases
+from monitoring.probes.states import Reason, State
 from monitoring.recording import record
+from monitoring.results import Result
 from monitoring.tallies import PHASES
 from tests.conftest import NOW, MakeDomain
 

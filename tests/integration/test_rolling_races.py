@@ -17,9 +17,12 @@ from domains.services import create_domain
 from monitoring import bucket_partitions, ledger, partitions, rolling, tasks
 from monitoring.buckets import DayBucket, HourBucket, LateSlots, Rolled
 from monitoring.ledger import Row
-from monitoring.models import Batch, Kind, Location, Result, Tick
-from monitoring.probes.outcome import Outcome, State
+from monitoring.models import Batch, Location, Tick
+from monitoring.packing import Kind
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import State
 from monitoring.recording import record
+from monitoring.results import Result
 from tests.conftest import NOW
 
 HOUR = timedelta(hours=1)

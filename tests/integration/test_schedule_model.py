@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from domains.models import Domain
 from domains.services import change_domain, create_domain, delete_domain
 from monitoring import dispatch, history, settling
-from monitoring.models import Batch, Result
+from monitoring.models import Batch
+from monitoring.results import Result
 from monitoring.schedule import TICK, slots, tick_at
 from tests.conftest import NOW
 

@@ -26,9 +26,10 @@ from domains.services import change_domain
 from monitoring import dispatch, probes
 from monitoring.checking import Checker
 from monitoring.claiming import Work, claim
-from monitoring.models import Batch, Result
+from monitoring.models import Batch
 from monitoring.probes.guard import Guard, parse_allowed_targets
 from monitoring.probes.outcome import Outcome, Target
+from monitoring.results import Result
 from tests.conftest import NOW, MakeDomain
 from tests.integration.test_api import DOMAINS, patch, post
 from tests.integration.test_checking import wait_until

@@ -13,9 +13,12 @@ from domains.services import create_domain
 from monitoring import dispatch, history, ledger, partitions, settling
 from monitoring.claiming import claim, hand_back
 from monitoring.ledger import Row
-from monitoring.models import Batch, Kind, Location, Result, Tick
+from monitoring.models import Batch, Location, Tick
+from monitoring.packing import Kind
 from monitoring.probes.guard import Guard
-from monitoring.probes.outcome import Outcome, State
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import State
+from monitoring.results import Result
 from monitoring.schedule import TICK, tick_at
 from tests.conftest import NOW, MakeDomain
 

@@ -14,7 +14,8 @@ from pytest_django.fixtures import Settings
 from domains.models import Domain
 from domains.services import change_domain, create_domain, delete_domain
 from monitoring import dispatch, history, schedule
-from monitoring.models import Batch, Result, Tick
+from monitoring.models import Batch, Tick
+from monitoring.results import Result
 from tests.conftest import NOW, MakeDomain
 
 RETENTION = timedelta(days=30)

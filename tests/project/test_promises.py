@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 from monitoring import checks
 from monitoring.models import STATES
-from monitoring.probes.outcome import REASONS, Reason, State
+from monitoring.probes.states import REASONS, Reason, State
 from sentinel.api import api
 from sentinel.environment import Environment
 

@@ -6,7 +6,7 @@ import zlib
 from typing import Any, Final
 
 from monitoring.probes.assertions import Assertion
-from monitoring.probes.outcome import Reason, State
+from monitoring.probes.states import Reason, State
 from tests.integration.probes.serving import Visit, answer, repeats, replies, stays_silent_after
 from tests.torture.case import CLOSED, NOT_HTTP, SHORT, TIMEOUT, TOO_LARGE, UP, Case, Ending, Setup
 from tests.torture.serving import drips, floods, serves

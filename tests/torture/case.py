@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from monitoring.probes.outcome import MAX_DETAIL_CHARS, Outcome, Phases, Reason, State
+from monitoring.probes.outcome import MAX_DETAIL_CHARS, Outcome, Phases
+from monitoring.probes.states import Reason, State
 from tests.torture.stage import Stage
 
 GRACE: Final = 0.5

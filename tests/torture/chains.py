@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from monitoring.probes.outcome import Reason, State
+from monitoring.probes.states import Reason, State
 from tests.integration.probes.serving import answer, replies
 from tests.torture.case import TLS_UNTRUSTED, UP, Case, Ending, phases
 from tests.torture.certificates import (

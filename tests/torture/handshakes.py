@@ -3,7 +3,7 @@
 import ssl
 from typing import Any, Final
 
-from monitoring.probes.outcome import Reason, State
+from monitoring.probes.states import Reason, State
 from tests.integration.probes.serving import Visit, answer, replies, says_nothing
 from tests.torture.case import CLOSED, NOT_HTTP, SHORT, TLS_ERROR, UP, Case, Ending, Setup, phases
 from tests.torture.certificates import HERE, Authority, issue

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from monitoring.probes.outcome import Reason, State
+from monitoring.probes.states import Reason, State
 from tests.integration.probes.serving import answer, repeats, replies, stays_silent_after
 from tests.torture.case import NOT_HTTP, SHORT, STATUS, TIMEOUT, UP, Case, Ending, Setup
 from tests.torture.serving import drips, floods, serves

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from monitoring.probes.guard import Guard, parse_allowed_targets
-from monitoring.probes.outcome import IPVersion, Reason, State
+from monitoring.probes.outcome import IPVersion
+from monitoring.probes.states import Reason, State
 from tests.integration.probes.serving import answer, redirects, replies, routes
 from tests.torture.case import SHORT, UP, Case, Ending, Setup
 from tests.torture.stage import Stage

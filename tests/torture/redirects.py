@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from monitoring.probes.guard import Guard, parse_allowed_targets
-from monitoring.probes.outcome import Reason, State
+from monitoring.probes.states import Reason, State
 from tests.integration.probes.serving import (
     Behaviour,
     Visit,

@@ -4,7 +4,7 @@ import asyncio
 import socket
 from typing import Any
 
-from monitoring.probes.outcome import Reason, State
+from monitoring.probes.states import Reason, State
 from tests.integration.probes.serving import (
     Visit,
     answer,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from monitoring.probes import probe
-from monitoring.probes.outcome import Outcome, Reason, State, Target
+from monitoring.probes.outcome import Outcome, Target
+from monitoring.probes.states import Reason, State
 from tests.integration.probes.checking import LOOPBACK
 from tests.integration.probes.serving import Host, Server, answer, replies
 from tests.torture.standing import FEATURES

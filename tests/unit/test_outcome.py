@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.probes.outcome import MAX_DETAIL_CHARS, REASONS, Outcome, Reason, State
+from monitoring.probes.outcome import MAX_DETAIL_CHARS, Outcome
+from monitoring.probes.states import REASONS, Reason, State
 
 
 @pytest.mark.parametrize(("state", "reason"), list(itertools.product(State, [None, *Reason])))

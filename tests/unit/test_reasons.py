@@ -15,8 +15,9 @@ from monitoring.probes import reasons, vantage
 from monitoring.probes.faults import Disbelieved, HungUp, NotHTTP
 from monitoring.probes.guard import ForbiddenAddress
 from monitoring.probes.nameservers import Cause, Unresolved
-from monitoring.probes.outcome import REASONS, Failure, Reason, State
+from monitoring.probes.outcome import Failure
 from monitoring.probes.reasons import Scene, reason_of
+from monitoring.probes.states import REASONS, Reason, State
 from monitoring.probes.stopwatch import Phase
 from monitoring.probes.trace import Trace, shown
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitoring.fine import FIVE_MINUTES, PER_HOUR, Checks, five_minutes, pack_hour, unpack_hour
 from monitoring.packing import VERDICTS
-from monitoring.probes.outcome import REASONS, State
+from monitoring.probes.states import REASONS, State
 from monitoring.sketches import (
     ERROR_PERCENT,
     INDEXES,

@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from monitoring.probes.outcome import Outcome, Reason, State
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import Reason, State
 from monitoring.verdict import QUICK_US, SLOW_US, WORST_FIRST, is_slow, next_state, worst
 
 PRESENT = [None, *WORST_FIRST]

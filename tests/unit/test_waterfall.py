@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from monitoring.probes.outcome import Certificate, Hop, Outcome, Phases, Reason, State
+from monitoring.probes.outcome import Certificate, Hop, Outcome, Phases
+from monitoring.probes.states import Reason, State
 from sentinel.tally import PHASES, Tally, percentile
 from sentinel.waterfall import Drawing, bar, heading, line, milliseconds
 

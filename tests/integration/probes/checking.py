@@ -7,7 +7,8 @@ import uvloop
 
 from monitoring.probes import probe, resolving
 from monitoring.probes.guard import Guard, parse_allowed_targets
-from monitoring.probes.outcome import Outcome, Reason, State, Target
+from monitoring.probes.outcome import Outcome, Target
+from monitoring.probes.states import Reason, State
 
 LOOPBACK: Final = Guard(parse_allowed_targets("127.0.0.0/8,::1/128"))
 

@@ -12,8 +12,9 @@ import uvloop
 
 from monitoring.probes import canaries, reachability
 from monitoring.probes.canaries import Canaries, parse_canaries
-from monitoring.probes.outcome import Outcome, Phases, Reason, State, Target
+from monitoring.probes.outcome import Outcome, Phases, Target
 from monitoring.probes.reachability import Endpoint
+from monitoring.probes.states import Reason, State
 from tests.integration.probes.nameserver import NODATA, REFUSED, SILENCE, NameServer
 
 FAR = "203.0.113.7"  # RFC 5737: nobody's, and nothing is sent there

@@ -8,7 +8,8 @@ import trustme
 import uvloop
 
 from monitoring.probes import probe
-from monitoring.probes.outcome import Outcome, Reason, State, Target
+from monitoring.probes.outcome import Outcome, Target
+from monitoring.probes.states import Reason, State
 from tests.integration.probes.checking import LOOPBACK, UP, ending
 from tests.integration.probes.conftest import Serve
 from tests.integration.probes.serving import Behaviour, Visit, answer, replies, says_nothing

@@ -9,7 +9,7 @@ import pytest
 
 from monitoring.probes import vantage
 from monitoring.probes.guard import Guard, parse_allowed_targets
-from monitoring.probes.outcome import Reason
+from monitoring.probes.states import Reason
 from tests.integration.probes.checking import UP, check, down, ending, internal
 from tests.integration.probes.conftest import Serve
 from tests.integration.probes.nameserver import (

@@ -9,7 +9,8 @@ import uvloop
 
 from monitoring.probes import close, probe
 from monitoring.probes.guard import Guard, parse_allowed_targets
-from monitoring.probes.outcome import Outcome, State, Target
+from monitoring.probes.outcome import Outcome, Target
+from monitoring.probes.states import State
 
 SIZE = 10_000_000
 

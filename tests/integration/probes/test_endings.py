@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from monitoring.probes.outcome import Reason, State
+from monitoring.probes.states import Reason, State
 from tests.integration.probes.checking import UP, check, down, ending
 from tests.integration.probes.conftest import Serve
 from tests.integration.probes.serving import (

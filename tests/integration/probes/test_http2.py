@@ -10,7 +10,8 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, Event, RequestReceived, StreamEnded
 
-from monitoring.probes.outcome import Outcome, Reason
+from monitoring.probes.outcome import Outcome
+from monitoring.probes.states import Reason
 from tests.integration.probes.checking import UP, check, down, ending
 from tests.integration.probes.conftest import Serve
 from tests.integration.probes.serving import Behaviour, Server, Visit, answer, replies

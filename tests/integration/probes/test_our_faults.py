@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from monitoring.probes import dialling, trust
-from monitoring.probes.outcome import Reason, State
+from monitoring.probes.states import Reason, State
 from monitoring.probes.wire import Wire
 from tests.integration.probes.checking import check, down, ending, internal
 from tests.integration.probes.conftest import Serve

@@ -12,8 +12,9 @@ import trustme
 import uvloop
 
 from monitoring.probes import probe, resolving
-from monitoring.probes.outcome import Outcome, Phases, Reason
+from monitoring.probes.outcome import Outcome, Phases
 from monitoring.probes.poller import poller
+from monitoring.probes.states import Reason
 from tests.integration.probes.checking import UP, check, down, ending, target
 from tests.integration.probes.conftest import Serve
 from tests.integration.probes.nameserver import SILENCE, NameServer

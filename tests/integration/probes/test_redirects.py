@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from monitoring.probes.guard import Guard, parse_allowed_targets
-from monitoring.probes.outcome import Reason, State
+from monitoring.probes.states import Reason, State
 from tests.integration.probes.checking import UP, check, down, ending
 from tests.integration.probes.conftest import Serve
 from tests.integration.probes.nameserver import NameServer

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from monitoring.probes.outcome import Reason, State
+from monitoring.probes.states import Reason, State
 from monitoring.probes.trust import client_context
 from tests.integration.probes.checking import UP, check, down, ending, internal
 from tests.integration.probes.conftest import Serve

@@ -17,7 +17,7 @@ from OpenSSL.crypto import X509
 
 from monitoring.probes import trust, vantage
 from monitoring.probes.faults import Disbelieved
-from monitoring.probes.outcome import Reason
+from monitoring.probes.states import Reason
 from monitoring.probes.tls import Session
 from monitoring.probes.trust import client_context
 from tests.integration.probes.checking import UP, check, down, ending, internal

@@ -24,7 +24,8 @@ from domains.weburl import normalise_url
 from monitoring.own_addresses import OwnAddresses
 from monitoring.probes import http, resolving
 from monitoring.probes.guard import Guard, Listener, parse_allowed_targets
-from monitoring.probes.outcome import Outcome, Reason, Target
+from monitoring.probes.outcome import Outcome, Target
+from monitoring.probes.states import Reason
 from tests.integration.probes import forbidden
 from tests.integration.probes.forbidden import CONTROL_IPV4, CONTROL_IPV6, CONTROL_NAME
 from tests.integration.probes.nameserver import NameServer, Says
