@@ -9,8 +9,9 @@ else knows how. A statement that records slots as missed selects ``packing.misse
 ``packing.MISSED_COLUMNS``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from django.db import connection
@@ -60,16 +61,20 @@ order of State."""
 def insert(rows: Sequence[Row]) -> set[Key]:
     """Insert rows, in one statement; return the keys of those that were not there before.
 
+    They go in in the order of their keys: others who insert the same rows wait at the first.
     The caller has a transaction open and has called ``partitions.ensure`` before it.
     """
     if not rows:
         return set()
-    columns = zip(*(_packed(row) for row in rows), strict=True)
+    columns = zip(*(_packed(row) for row in sorted(rows, key=_key)), strict=True)
     with connection.cursor() as cursor:
         cursor.execute(_INSERT, [array_literal(column) for column in columns])
         if cursor.rowcount == len(rows):  # nearly always; reading the keys back costs more
-            return {(row.domain_id, row.location_id, row.slot) for row in rows}
+            return {_key(row) for row in rows}
         return set(cursor.fetchall())
+
+
+_key: Final[Callable[[Row], Key]] = itemgetter(0, 1, 2)
 
 
 def _packed(row: Row) -> tuple[Any, ...]:

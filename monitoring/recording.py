@@ -32,9 +32,11 @@ def record(rows: Sequence[Row], *, finished: Sequence[int] = ()) -> int:
     partitions.ensure(row.slot for row in rows)
     try:
         with transaction.atomic():
+            # Batches, then rows, then states: settling takes them in this order too, so that
+            # two who write the same wait for each other, and never in a circle.
+            finish(finished)
             inserted = ledger.insert(rows)
             fold([row for row in rows if (row.domain_id, row.location_id, row.slot) in inserted])
-            finish(finished)
     except Exception:
         partitions.forget()
         raise

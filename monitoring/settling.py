@@ -98,6 +98,7 @@ _SETTLE: Final = f"""
         INSERT INTO {partitions.TABLE} ({MISSED_COLUMNS})
         SELECT {missed(kind="kind", reason=_REASON, detail=_DETAIL)}
         FROM monitoring_batch JOIN why USING (id) CROSS JOIN unnest(domain_ids) AS domain_id
+        ORDER BY domain_id, location_id, slot  -- as ledger.insert: a worker may be at the same
         ON CONFLICT DO NOTHING RETURNING 1
     ),
     closed AS (
