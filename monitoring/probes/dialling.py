@@ -73,6 +73,8 @@ async def _race(
                 if not isinstance(error, OSError):
                     raise error
                 errors.append((address, error))
+            if running:
+                trace.ip = next(reversed(running.values()))  # whom a deadline finds unanswered
     finally:
         for task in running:
             task.add_done_callback(_discard)

@@ -165,8 +165,6 @@ class Exchange(Asking):
             await self._send_on()  # what came was not the end: a hint, or an early beginning
         data = await self._stream.receive()
         if data:
-            if self._watch.current == "wait":
-                self._watch.enter("download", self._stream.arrived)
             self._feed(data)
         elif self._head_done and not self._framed:
             self._end()  # only the end of the connection bounds it
@@ -192,6 +190,11 @@ class Exchange(Asking):
 
     # What the parser calls.
 
+    def on_message_begin(self) -> None:
+        """Note when the first byte of an answer came."""
+        if self._watch.current == "wait":
+            self._watch.enter("download", self._stream.arrived)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; trailers are not kept."""
         if not self._head_done:
@@ -209,6 +212,7 @@ class Exchange(Asking):
         self._informational = 100 <= status < 200
         if self._informational:
             self.headers.clear()
+            self._watch.call("wait")  # the answer itself is still to come
             return
         self.status = status
         self.http_version = self._parser.get_http_version()

@@ -9,7 +9,6 @@ from h2.errors import ErrorCodes
 from h2.events import (
     DataReceived,
     Event,
-    InformationalResponseReceived,
     ResponseReceived,
     StreamEnded,
     StreamReset,
@@ -152,14 +151,12 @@ class Exchange2(Asking):
             raise NotHTTP("broken HTTP/2: a short GOAWAY")
         if last < self._id or int.from_bytes(code, "big"):
             words = f"(GOAWAY, {_code(int.from_bytes(code, 'big'))})"
-            raise HungUp(f"hung up before a complete answer {words}")
+            raise HungUp(f"hung up {words}")
 
     def _take(self, event: Event) -> None:
         match event:
-            case InformationalResponseReceived():
-                self._first_frame()
             case ResponseReceived(headers=headers) if headers is not None:
-                self._first_frame()
+                self._watch.enter("download", self._stream.arrived)
                 self._take_head([(bytes(name), bytes(value)) for name, value in headers])
             case DataReceived(data=data, flow_controlled_length=size) if data is not None:
                 self._body_bytes += len(data)
@@ -172,11 +169,7 @@ class Exchange2(Asking):
             case StreamReset(remote_reset=False, error_code=code):
                 raise NotHTTP(f"broken HTTP/2: {_code(code)}")
             case StreamReset(error_code=code) if not self._complete:
-                raise HungUp(f"hung up before a complete answer: reset stream ({_code(code)})")
-
-    def _first_frame(self) -> None:
-        if self._watch.current == "wait":
-            self._watch.enter("download", self._stream.arrived)
+                raise HungUp(f"hung up (reset stream, {_code(code)})")
 
     def _take_head(self, headers: list[tuple[bytes, bytes]]) -> None:
         if len(headers) > MAX_HEADERS:

@@ -162,7 +162,7 @@ def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: 
         case Disbelieved():
             return _certificate(error, scene)
         case SSL.SysCallError():
-            return _hung_up(scene, "hung up before a complete answer")
+            return _hung_up(scene, "hung up")
         case SSL.Error():
             words = _last_words(error) or scene.trace.alert or "broken"
             return Failure(State.DOWN, Reason.TLS_ERROR, f"TLS with {peer} failed: {words}")
@@ -184,9 +184,9 @@ def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: 
             if scene.trace.watch.current == "connect":
                 words = f"no connection to {peer}: {words}"
                 return Failure(State.DOWN, Reason.CONNECT_ERROR, words)
-            return _hung_up(scene, f"was lost before a complete answer ({words})")
+            return _hung_up(scene, f"was lost ({words})")
         case HungUp() | ConnectionError():  # without an errno: the peer is gone
-            return _hung_up(scene, str(error) or "hung up before a complete answer")
+            return _hung_up(scene, str(error) or "hung up")
         case NotHTTP():
             words = f"the answer from {peer} is not HTTP: {error}"
             return Failure(State.DOWN, Reason.PROTOCOL_ERROR, words)
@@ -194,9 +194,11 @@ def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: 
 
 
 def _hung_up(scene: Scene, words: str, *, at_connect: Reason = Reason.CONNECT_ERROR) -> Failure:
-    reasons = {"connect": at_connect, "tls": Reason.TLS_ERROR}
-    reason = reasons.get(scene.trace.watch.current or "", Reason.CLOSED)
-    return Failure(State.DOWN, reason, f"{scene.trace.peer} {words}")
+    reason, when = {
+        "connect": (at_connect, "when it was connected to"),
+        "tls": (Reason.TLS_ERROR, "during the TLS handshake"),
+    }.get(scene.trace.watch.current or "", (Reason.CLOSED, "before a complete answer"))
+    return Failure(State.DOWN, reason, f"{scene.trace.peer} {words} {when}")
 
 
 def _certificate(error: Disbelieved, scene: Scene) -> Failure:

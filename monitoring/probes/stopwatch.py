@@ -45,6 +45,10 @@ class Stopwatch:
         spent[phase] = spent.get(phase, 0) + (int(elapsed * _MICROS + 0.5) if elapsed > 0.0 else 0)
         self.current = None
 
+    def call(self, phase: Phase) -> None:
+        """Let the phase under way have been another from its beginning on."""
+        self.current = phase
+
     def leave_after(self, seconds: float) -> None:
         """End the phase under way, which took as long as this and no longer."""
         self.leave(self._since + seconds)

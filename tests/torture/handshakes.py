@@ -7,6 +7,7 @@ from monitoring.probes.states import Reason, State
 from tests.integration.probes.serving import Visit, answer, replies, says_nothing
 from tests.torture.case import CLOSED, NOT_HTTP, SHORT, TLS_ERROR, UP, Case, Ending, Setup, phases
 from tests.torture.certificates import HERE, Authority, issue
+from tests.torture.renegotiation import asks_anew
 from tests.torture.serving import serves
 from tests.torture.session import (
     Act,
@@ -167,8 +168,9 @@ CASES = (
     raw("answers a hello with SSH", b"SSH-2.0-OpenSSH_9.2\r\n"),
     raw("answers a hello with a record of 64 kB", b"\x16\x03\x03\xff\xff" + b"x" * 65535),
     raw("answers a hello with the data of a session", record(23, b"x" * 64)),
-    raw("hangs up on the hello", stays=False),
-    case("resets on the hello", serves(resets_after_hello, scheme="https"), TLS_ERROR),
+    raw("hangs up on the hello", stays=False, detail="hung up during the TLS handshake$"),
+    case("resets on the hello", serves(resets_after_hello, scheme="https"), TLS_ERROR,
+         detail="reset the connection during the TLS handshake$"),
     *(
         raw(f"alerts: {words}", alert(number), detail=words)
         for words, number in (
@@ -192,6 +194,8 @@ CASES = (
         ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1)), TLS_ERROR, detail="protocol version"),
     case("speaks TLS 1.2 only", plays(REPLY, tls=of_versions(*TLS_1_2)), UP),
     case("speaks TLS 1.3 only", plays(REPLY, tls=of_versions(*TLS_1_3)), UP),
+    case("asks for another handshake at once", asks_anew(at_once=True), UP),
+    case("asks for another handshake when asked", asks_anew(at_once=False), UP),
     case("shares no cipher", plays(REPLY, tls=lambda authority: authority.context(
         ciphers="AECDH-AES128-SHA:@SECLEVEL=0", versions=TLS_1_2)), TLS_ERROR,
          detail="handshake failure"),

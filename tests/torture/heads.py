@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from monitoring.probes.states import Reason, State
 from tests.integration.probes.serving import answer, repeats, replies, stays_silent_after
-from tests.torture.case import NOT_HTTP, SHORT, STATUS, TIMEOUT, UP, Case, Ending, Setup
+from tests.torture.case import CLOSED, NOT_HTTP, SHORT, STATUS, TIMEOUT, UP, Case, Ending, Setup
 from tests.torture.serving import drips, floods, serves
 
 OK: Final = b"HTTP/1.1 200 OK\r\n"
@@ -36,6 +36,7 @@ def early(name: str, text: bytes, ending: Ending, **more: Any) -> Case:
 
 SIZE_2: Final = {"status_code": 200, "bytes": 2}
 NOTHING: Final = {"status_code": None, "bytes": None}
+UNANSWERED: Final = frozenset({"connect", "wait"})
 HINTS: Final = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n"
 
 CASES = (
@@ -81,8 +82,13 @@ CASES = (
     # 1xx answers end with their head, whatever it says of a body (RFC 9112, 6.3).
     early("says 103 with a length first",
           b"HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n", UP, holds=SIZE_2),
+    # What comes before the answer is none: it is still waited for.
     case("says 103 and then nothing", serves(stays_silent_after(HINTS)), TIMEOUT, seconds=SHORT,
-         holds={"status_code": None}),
+         holds={"status_code": None}, detail="but no answer within", reached=UNANSWERED),
+    case("says 103 and hangs up", serves(replies(HINTS)), CLOSED, holds=NOTHING,
+         reached=UNANSWERED),
+    case("says 103 and then a part of a head", serves(stays_silent_after(HINTS + OK)), TIMEOUT,
+         seconds=SHORT, detail="was not complete within", reached=UNANSWERED | {"download"}),
     case("says 100 without end", serves(floods(b"", b"HTTP/1.1 100 Continue\r\n\r\n")), NOT_HTTP,
          holds=NOTHING),
     case("drips 100 without end", serves(repeats(

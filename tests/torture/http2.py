@@ -180,6 +180,9 @@ CASES = (
     case("knows no ALPN", replies(answer()), UP, protocols=(), holds={"http_version": "1.1"}),
     case("says 103 first", sends(lambda x: x.head([(":status", "103"), ("link", "</a>")]) +
                                  whole(x)), UP, holds=FIVE),
+    case("says 103 and then nothing", sends(lambda x: x.head([(":status", "103")])), TIMEOUT,
+         seconds=SHORT, detail="but no answer within",
+         reached=frozenset({"connect", "tls", "wait"})),
     case("sends trailers", sends(lambda x: x.head(OK) + x.data(b"hello") +
                                  x.head([("x-sum", "5")], end=True)), UP, holds=FIVE),
     case("sends a frame of no known kind", sends(lambda x: frame(99, b"??", stream=x.stream) +

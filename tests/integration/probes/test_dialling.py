@@ -225,3 +225,14 @@ def test_several_dead_addresses_end_in_time(names: NameServer) -> None:
 
     assert ending(outcome) == down(Reason.CONNECT_TIMEOUT)
     assert time.monotonic() - started < 1.1
+
+
+def test_a_deadline_names_an_address_that_has_not_answered(names: NameServer) -> None:
+    """Not the one that was dialled after it, and has refused."""
+    names.known["two.example"] = ["127.0.0.1", "127.0.0.2"]
+    with black_hole() as port:
+        outcome = check(f"http://two.example:{port}/", seconds=0.6)
+
+    assert ending(outcome) == down(Reason.CONNECT_TIMEOUT)
+    assert outcome.detail == f"no connection to 127.0.0.1 port {port} within 0.6 s"
+    assert outcome.ip == "127.0.0.1"
