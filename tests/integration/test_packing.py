@@ -30,6 +30,7 @@ HOPS = st.builds(
     url=st.text(st.characters(min_codepoint=32, max_codepoint=0x2FFF), max_size=20),
     method=st.just("GET"),
     status_code=st.none() | st.integers(100, 599),
+    http_version=st.sampled_from(HTTP_VERSIONS),
     ip=IPS,
     phases=st.builds(Phases, PHASE, PHASE, PHASE, PHASE, PHASE),
 )

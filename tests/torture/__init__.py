@@ -2,8 +2,7 @@
 
 ``TABLE`` (``tests.torture.table``) is data: a row's name, what the server does, the options
 of the Target, and the state, reason, detail and figures that are right by the RFC or by the
-design. A row says what is right, not what is: rows that the probe cannot pass yet are named
-in ``tests.torture.standing``, and nowhere else.
+design.
 
 Probe and servers run in processes of their own, so only the probe's side is counted::
 

@@ -57,7 +57,6 @@ class Case:
         options: fields of the Target.
         holds: fields of the Outcome and their values.
         reached: the phases that were reached, no more and no fewer; None: not looked at.
-        needs: the feature of the probe without which the row says nothing, if any.
     """
 
     group: str
@@ -69,7 +68,6 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     holds: Mapping[str, Any] = field(default_factory=dict)
     reached: frozenset[str] | None = None
-    needs: str | None = None
 
     @property
     def key(self) -> str:

@@ -62,7 +62,6 @@ def case(
         setup=serves(behaviour, tls=speaks(*protocols)),
         ending=ending,
         options={"http2": True, **(options or {})},
-        needs="http2",
         **more,
     )
 

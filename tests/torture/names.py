@@ -88,7 +88,7 @@ async def rebinds(stage: Stage) -> str:
 
 def case(name: str, setup: Setup, ending: Ending, **more: Any) -> Case:
     more.setdefault("detail", r"[a-z]+\.torture\.example" if ending[1] in _OF_DNS else "")
-    return Case(group="DNS", name=name, setup=setup, ending=ending, needs="nameservers", **more)
+    return Case(group="DNS", name=name, setup=setup, ending=ending, **more)
 
 
 _OF_DNS: Final = {Reason.DNS_ERROR, Reason.DNS_TIMEOUT}

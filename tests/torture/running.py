@@ -18,7 +18,6 @@ from monitoring.probes.outcome import Outcome, Target
 from tests.integration.probes.checking import LOOPBACK
 from tests.torture.case import Case
 from tests.torture.noise import Noise
-from tests.torture.standing import WRONG
 
 TOGETHER: Final = 6
 """How many checks run at a time: most of them wait, some fill a core."""
@@ -121,11 +120,7 @@ async def verdict_of(case: Case, place: Served, noise: Noise) -> Verdict:
 
 
 async def verdicts(cases: Sequence[Case], place: Served) -> list[Verdict]:
-    """Check rows and judge them, several at a time; in the order of the rows.
-
-    Rows that the probe is known to end wrong come last and one by one: what it does not
-    limit yet keeps the loop from its neighbours.
-    """
+    """Check rows and judge them, several at a time; in the order of the rows."""
     turn = asyncio.Semaphore(TOGETHER)
     found: dict[str, Verdict] = {}
 
@@ -134,8 +129,5 @@ async def verdicts(cases: Sequence[Case], place: Served) -> list[Verdict]:
             found[case.key] = await verdict_of(case, place, noise)
 
     with Noise() as noise:
-        await asyncio.gather(*(one(case) for case in cases if case.key not in WRONG))
-        for case in cases:
-            if case.key in WRONG:
-                await one(case)
+        await asyncio.gather(*(one(case) for case in cases))
     return [found[case.key] for case in cases]

@@ -11,7 +11,6 @@ from typing import Any, Self
 from tests.integration.probes.nameserver import NameServer, Says
 from tests.integration.probes.serving import Behaviour, Server
 from tests.torture.certificates import Authority
-from tests.torture.standing import FEATURES
 
 
 class Stage:
@@ -72,10 +71,8 @@ class Stage:
         turns = [Says(**each) for each in known.get("turns", ())]
         self.names.known[name] = turns or Says(**known)
 
-    async def nameserver(self) -> str | None:
-        """Return the address of the name server, with what all rows may ask for; or None."""
-        if "nameservers" not in FEATURES:
-            return None
+    async def nameserver(self) -> str:
+        """Return the address of the name server, with what all rows may ask for."""
         for name in ("localhost", "a.torture.example", "a.b.torture.example"):
             await self._teach(name, {"addresses": ["127.0.0.1"]})
         return str(self.names.address)

@@ -139,8 +139,8 @@ CASES = (
     case("sends an urgent byte in between", serves(sends_urgently), UP, "connect wait download",
          holds={"bytes": 4}),
     case("never reads a large request", serves(never_reads), TIMEOUT, "connect wait",
-         seconds=SHORT, options=BIG_POST, needs="request"),
+         seconds=SHORT, options=BIG_POST),
     case("answers a large request without reading it", serves(refuses_the_body), UP,
          "connect wait download", options={**BIG_POST, "expected_status": ((413, 413),)},
-         holds={"status_code": 413, "bytes": 8}, needs="request"),
+         holds={"status_code": 413, "bytes": 8}),
 )  # fmt: skip

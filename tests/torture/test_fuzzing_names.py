@@ -16,12 +16,7 @@ from monitoring.probes.outcome import Outcome, Target
 from monitoring.probes.states import Reason, State
 from tests.integration.probes.checking import LOOPBACK
 from tests.integration.probes.serving import Host, Server, answer, replies
-from tests.torture.standing import FEATURES
 from tests.torture.test_fuzzing import SECONDS, examples
-
-pytestmark = pytest.mark.skipif(
-    "nameservers" not in FEATURES, reason="the probe has no nameservers yet"
-)
 
 ADDRESS: Final = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x04\x7f\x00\x00\x01"
 """127.0.0.1, for the name of the question, for no time (RFC 1035, 4.1)."""

@@ -9,21 +9,7 @@ from typing import Any
 import pytest
 
 from tests.torture.case import Case
-from tests.torture.standing import FEATURES, WRONG
 from tests.torture.table import TABLE
-
-
-def parameters() -> list[Any]:
-    """Return the rows, with what is known of how the probe stands to them."""
-    rows = []
-    for case in TABLE:
-        marks: list[pytest.MarkDecorator] = []
-        if case.needs is not None and case.needs not in FEATURES:
-            marks.append(pytest.mark.skip(reason=f"the probe has no {case.needs} yet"))
-        elif case.key in WRONG:
-            marks.append(pytest.mark.xfail(reason=WRONG[case.key]))
-        rows.append(pytest.param(case, id=case.key, marks=marks))
-    return rows
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +34,7 @@ def found(request: pytest.FixtureRequest) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize("case", parameters())
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.key)
 def test_the_outcome_is_the_one_that_is_right(case: Case, found: dict[str, Any]) -> None:
     (verdict,) = [each for each in found["verdicts"] if each["key"] == case.key]
     assert verdict["faults"] == [], verdict
@@ -63,7 +49,3 @@ def test_the_table_names_each_behaviour_once() -> None:
 
     assert repeated == []
     assert len(TABLE) >= 80
-
-
-def test_what_is_said_of_the_probe_is_said_of_rows_that_are_there() -> None:
-    assert WRONG.keys() <= {case.key for case in TABLE}
