@@ -7,7 +7,7 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``broker``: Redis as ``REDIS_URL`` names it, one server or behind Redis Sentinel.
 - ``listeners``: where the cluster's own services listen, by its settings.
 - ``celery``: the Celery application, its queues and Beat's schedule; ``reconnecting``: how its
-  processes wait for Redis.
+  processes wait for Redis, and go on with it.
 - ``api``, ``problems``: the NinjaAPI with its routers, and errors in their one shape.
 - ``access``: API keys.
 - ``health``: ``/livez`` and ``/readyz``. ``metrics``: ``/metrics``.

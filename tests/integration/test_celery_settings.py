@@ -113,6 +113,36 @@ def test_a_message_whose_worker_was_killed_comes_again(store: Any, lanes: list[Q
         message.ack()
 
 
+@pytest.mark.parametrize("answer", ["ack", "reject"])
+def test_what_cannot_be_acknowledged_keeps_nothing_else_from_being_taken(
+    store: Any, lanes: list[Queue], answer: str
+) -> None:
+    """By kombu's own it stays in hand, and with a prefetch of one that is the end of it."""
+    send(lanes[0], "first")
+    send(lanes[0], "second")
+    index = f"index-{lanes[0].name}"
+    taken: list[Any] = []
+    with (
+        app.connection_for_read(transport_options={"unacked_index_key": index}) as broker,
+        app.amqp.Consumer(
+            broker.default_channel,
+            queues=lanes,
+            callbacks=[lambda _, message: taken.append(message)],
+            accept=app.conf.accept_content,
+            prefetch_count=1,
+        ),
+    ):
+        broker.drain_events(timeout=5)
+        store.delete(f"sentinel:{index}")
+        store.set(f"sentinel:{index}", "no sorted set")
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            getattr(taken[0], answer)()
+        store.delete(f"sentinel:{index}")
+        broker.drain_events(timeout=5)
+        assert [message.headers["task"] for message in taken] == ["first", "second"]
+        taken[1].ack()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_connection_to_the_database_is_kept_from_task_to_task() -> None:
     """What ``CELERY_DB_REUSE_MAX`` is there for: Celery itself closes it after each."""
