@@ -22,9 +22,10 @@ The way of the data, one module a step::
     rollups    counts and percentiles over spans, of buckets and of raw rows at the edges
     retention  partitions made ahead, dropped behind
 
-``ledger``, ``packing``, ``arrays`` and ``partitions`` are the floor under dispatch, settling and
-recording: the statements that insert a result row exactly once, how it is stored and read, and
-the tables that hold it. ``results``, ``buckets`` and ``models`` say what stands in them.
+``ledger``, ``packing``, ``arrays``, ``partitions`` and ``partitioned`` are the floor under
+dispatch, settling and recording: the statements that insert a result row exactly once, how it
+is stored and read, and the tables that hold it. ``results``, ``buckets`` and ``models`` say what
+stands in them.
 Under the roll-ups, ``closing`` says which hours are due and which once more, ``samples`` reads
 their raw rows, and ``tallies``, ``fine`` and ``sketches`` are what they become: plain values
 that merge. ``own_addresses`` keeps checks off the cluster's own services. ``tasks`` and

@@ -8,10 +8,11 @@ Rows of one time also fill an index of their own, which stays small enough to be
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-from django.db import connection, migrations, transaction
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db import connection, transaction
+
+from monitoring.partitioned import CreatePartitionedModel, parts_of
 
 FINE: Final = "monitoring_finebucket"
 HOURS: Final = "monitoring_hourbucket"
@@ -24,23 +25,10 @@ _NAMES: Final[Mapping[str, str]] = MappingProxyType({FINE: "%Y%m%d", HOURS: "%Y%
 """How a partition is called after the day, month or year that it holds."""
 
 
-class CreateBucketModel(migrations.CreateModel):
+class CreateBucketModel(CreatePartitionedModel):
     """Django's CreateModel for a table partitioned by ranges of its column ``start``."""
 
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: Any,
-        to_state: Any,
-    ) -> None:
-        """Create the table with Django's own columns and constraints."""
-        plain = schema_editor.sql_create_table
-        schema_editor.sql_create_table = f"{plain} PARTITION BY RANGE (start)"
-        try:
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
-        finally:
-            schema_editor.sql_create_table = plain
+    column = "start"
 
 
 def lock() -> bool:
@@ -97,10 +85,4 @@ def _period(table: str, instant: datetime) -> tuple[datetime, datetime]:
 
 def _existing(table: str) -> set[str]:
     """Return the names of the partitions there are, without the table's."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid "
-            "WHERE inhparent = to_regclass(%s)",
-            [table],
-        )
-        return {name.removeprefix(f"{table}_") for (name,) in cursor.fetchall()}
+    return {name.removeprefix(f"{table}_") for name in parts_of(table)}

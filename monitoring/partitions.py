@@ -12,11 +12,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from django.conf import settings
-from django.db import connection, migrations, transaction
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db import connection, transaction
+
+from monitoring.partitioned import CreatePartitionedModel, parts_of
 
 TABLE: Final = "monitoring_packedresult"
 
@@ -56,23 +57,10 @@ class Partition:
         return cls(start, start + length)
 
 
-class CreateRangePartitionedModel(migrations.CreateModel):
+class CreateRangePartitionedModel(CreatePartitionedModel):
     """Django's CreateModel for a table partitioned by ranges of its column ``slot``."""
 
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: Any,
-        to_state: Any,
-    ) -> None:
-        """Create the table with Django's own columns, constraints and indexes."""
-        plain = schema_editor.sql_create_table
-        schema_editor.sql_create_table = f"{plain} PARTITION BY RANGE (slot)"
-        try:
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
-        finally:
-            schema_editor.sql_create_table = plain
+    column = "slot"
 
 
 def ensure(slots: Iterable[datetime]) -> None:
@@ -106,13 +94,7 @@ def forget() -> None:
 
 def existing() -> list[Partition]:
     """Return the partitions, oldest first."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid "
-            "WHERE inhparent = to_regclass(%s)",
-            [TABLE],
-        )
-        return sorted(Partition.named(name) for (name,) in cursor.fetchall())
+    return sorted(map(Partition.named, parts_of(TABLE)))
 
 
 def spans(
