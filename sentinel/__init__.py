@@ -17,6 +17,6 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``queue_canary``: the messages by which a worker sees that it consumes.
 - ``logs``: one form of log line for all of them.
 - ``cli``: the ``sentinel`` command.
-- ``check``: one URL checked from the command line, after ``check_options``; ``waterfall`` draws
-  what came of it, ``tally`` counts what came of many.
+- ``check_command``, ``check``: one URL checked from the command line, after ``check_options``;
+  ``waterfall`` draws what came of it, ``tally`` counts what came of many.
 """

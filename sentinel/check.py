@@ -5,7 +5,7 @@ probe itself goes by: allowed and refused targets, name servers, the trust store
 own services are not looked for, and so not refused: whoever sits at a shell can reach them
 anyway. Each check asks DNS anew, so each shows how long that takes.
 
-With ``--json`` each check is one object on a line of its own, its keys as in the API:
+With ``--json`` each check is one object on a line of its own, with the API's keys and more:
 ``url`` (without its query, as in ``hops``), ``started_at``, ``state``, ``reason``, ``detail``,
 ``status_code``, ``http_version``, ``ip``, ``dns_us``, ``connect_us``, ``tls_us``, ``wait_us``,
 ``download_us``, ``total_us``, ``bytes``, ``redirects``, ``certificate`` and ``hops``. The times

@@ -8,7 +8,8 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from sentinel import processes
-from sentinel.environment import api_key, read_environment
+from sentinel.check_command import check
+from sentinel.environment import Environment, api_key, read_environment
 
 DATABASE_WAIT_SECONDS: Final = 60.0
 
@@ -60,10 +61,7 @@ def up() -> None:
 @app.command()
 def init() -> None:
     """Wait for the database, migrate it, store the API key; print the key where none was given."""
-    environment = read_environment()
-    import django  # noqa: PLC0415 - only once the environment is known to make sense
-
-    django.setup()
+    environment = _begin()
     from django.core.management import call_command  # noqa: PLC0415
     from django.db import OperationalError, connection  # noqa: PLC0415
 
@@ -91,10 +89,7 @@ def init() -> None:
 @app.command("rotate-keys")
 def rotate_keys() -> None:
     """Encrypt every stored secret anew with the first of SENTINEL_ENCRYPTION_KEYS."""
-    read_environment()
-    import django  # noqa: PLC0415 - only once the environment is known to make sense
-
-    django.setup()
+    _begin()
     from django.db import DatabaseError  # noqa: PLC0415
 
     from domains.rotation import rotate  # noqa: PLC0415
@@ -134,10 +129,7 @@ def verify_ledger(
 
     The exit status is 0 where it has, 1 where not, 2 for wrong usage.
     """
-    read_environment()
-    import django  # noqa: PLC0415 - only once the environment is known to make sense
-
-    django.setup()
+    _begin()
     from django.core.management import CommandError, call_command  # noqa: PLC0415
     from django.db import DatabaseError  # noqa: PLC0415
 
@@ -185,128 +177,16 @@ def flower() -> None:
     _become(processes.flower(environment, api_key=lambda: api_key(environment)))
 
 
-@app.command()
-def check(
-    url: Annotated[
-        str,
-        typer.Argument(metavar="URL", help="What to check; example.org is https://example.org."),
-    ],
-    method: Annotated[
-        str | None,
-        typer.Option("-X", "--method", metavar="METHOD", help="GET, or POST with --data."),
-    ] = None,
-    header: Annotated[
-        list[str] | None,
-        typer.Option("-H", "--header", metavar="'NAME: VALUE'", help="A header; repeatable."),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "-d",
-            "--data",
-            metavar="TEXT|@FILE|-",
-            help="The body, as a form unless a header says otherwise; - is the standard input.",
-        ),
-    ] = None,
-    user: Annotated[
-        str | None,
-        typer.Option("-u", "--user", metavar="USER:PASSWORD", help="Basic authentication."),
-    ] = None,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="For all of a check, DNS and body included.")
-    ] = 10.0,
-    expect: Annotated[
-        str, typer.Option(metavar="CODES", help="Status codes that are up, such as 200-299,401.")
-    ] = "200-299",
-    follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="Whether to go where redirects lead.")
-    ] = True,
-    insecure: Annotated[
-        bool, typer.Option("-k", "--insecure", help="Take certificates unverified.")
-    ] = False,
-    http2: Annotated[
-        bool, typer.Option("--http2", help="Offer HTTP/2 where there is TLS.")
-    ] = False,
-    ipv4: Annotated[bool, typer.Option("-4", "--ipv4", help="Over IPv4 only.")] = False,
-    ipv6: Annotated[bool, typer.Option("-6", "--ipv6", help="Over IPv6 only.")] = False,
-    degraded_after: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Past which up is degraded.")
-    ] = None,
-    assertion: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--assert", metavar="JSON", help="An assertion as the API has it; repeatable."
-        ),
-    ] = None,
-    nameserver: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ADDRESS", help="In place of SENTINEL_NAMESERVERS or the system's; repeatable."
-        ),
-    ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CIDR[:PORT]",
-            help="Beside SENTINEL_ALLOWED_TARGETS may be dialled; repeatable.",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a check, its keys as in the API.")
-    ] = False,
-    repeat: Annotated[
-        int, typer.Option(metavar="N", help="How many checks, one after another.")
-    ] = 1,
-    interval: Annotated[
-        float, typer.Option(metavar="SECONDS", help="From the end of one to the next.")
-    ] = 1.0,
-    color: Annotated[
-        bool,
-        typer.Option("--color/--no-color", help="NO_COLOR in the environment is honoured too."),
-    ] = True,
-) -> None:
-    """Check one URL now, with the probe of the workers, and show where the time went.
+app.command()(check)
 
-    Nothing of the cluster has to run. Of the environment SENTINEL_ALLOWED_TARGETS,
-    SENTINEL_REFUSED_TARGETS and SENTINEL_NAMESERVERS count. DNS is asked anew for each check.
 
-    Exit status: 0 up; 1 degraded or down; 2 internal (our policy, network or fault) or wrong
-    usage; with --repeat the highest of all; 130 for a Ctrl-C before any result.
-    """
-    from sentinel.check import USAGE, run  # noqa: PLC0415 - the other commands need no probe
-    from sentinel.check_options import Options, Refused  # noqa: PLC0415
+def _begin() -> Environment:
+    """Make Django ready for what a command does itself; return the environment."""
+    environment = read_environment()
+    import django  # noqa: PLC0415 - only once the environment is known to make sense
 
-    options = Options(
-        url=url,
-        method=method,
-        headers=tuple(header or ()),
-        data=data,
-        user=user,
-        timeout=timeout,
-        expect=expect,
-        follow=follow,
-        insecure=insecure,
-        http2=http2,
-        ipv4=ipv4,
-        ipv6=ipv6,
-        degraded_after=degraded_after,
-        assertions=tuple(assertion or ()),
-        nameservers=tuple(nameserver or ()),
-        allow=tuple(allow or ()),
-        repeat=repeat,
-        interval=interval,
-    )
-    try:
-        environment = read_environment()
-    except SystemExit as error:
-        typer.echo(error.code, err=True)
-        raise typer.Exit(USAGE) from None  # its own status would say that the target is down
-    try:
-        status = run(options, environment, as_json=as_json, colour=color)
-    except Refused as error:
-        typer.echo(f"Sentinel: {error}.", err=True)
-        raise typer.Exit(USAGE) from None
-    raise typer.Exit(status)
+    django.setup()
+    return environment
 
 
 def _become(process: processes.Process) -> NoReturn:
