@@ -95,14 +95,20 @@ class NameServer:
         self._turns.clear()
 
     async def open(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen on one port over both transports."""
+        """Listen on one port over both transports; on any that is free with both, unless told."""
         self.host = host
-        self._tcp = await asyncio.start_server(self._converse, host, port)
-        self.port = self._tcp.sockets[0].getsockname()[1]
-        loop = asyncio.get_running_loop()
-        self._udp, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(self), local_addr=(host, self.port)
-        )
+        while self._udp is None:
+            self._tcp = await asyncio.start_server(self._converse, host, port)
+            self.port = self._tcp.sockets[0].getsockname()[1]
+            loop = asyncio.get_running_loop()
+            try:
+                self._udp, _ = await loop.create_datagram_endpoint(
+                    lambda: _Datagrams(self), local_addr=(host, self.port)
+                )
+            except OSError:
+                self._tcp.close()
+                if port:
+                    raise
 
     async def close(self) -> None:
         """Stop listening."""
