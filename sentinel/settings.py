@@ -154,7 +154,7 @@ CELERY_TASK_ROUTES = {
 # Manual checks (0) are taken before scheduled ones; among those kombu takes the two lanes of a
 # location in turns, so that neither keeps the other waiting.
 CELERY_TASK_DEFAULT_PRIORITY = 9
-# A child killed with a task in hand: it is not acknowledged before its end.
+# A task that hangs: what would come after it stays in the queue, for other workers to take.
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_SEND_TASK_EVENTS = True
