@@ -17,6 +17,10 @@ WAITING_SECONDS: Final = 10
 SERVED_SECONDS: Final = 15
 """How fast workers are is what they took in so long, while others waited."""
 
+TRICKLE_SLOTS: Final = 10
+"""What is not shed of a tick, about, where nothing is taken: that workers or queue are back is seen
+by its being run, and what was lost on the way, by its having been overtaken."""
+
 PATIENCE_SECONDS: Final = 30
 """So long may what is queued have to wait; and workers that take nothing are waited for so long:
 they may be starting anew."""
@@ -109,7 +113,7 @@ _ROOM: Final = f"""
         SELECT location_id, slow,
                CASE WHEN at_work
                     THEN greatest(0, served / over_seconds * {PATIENCE_SECONDS} - waiting)
-                    ELSE 0 END AS slots,
+                    ELSE {TRICKLE_SLOTS} END AS slots,
                CASE WHEN held_there THEN 'overload'
                     WHEN NOT sent THEN 'not_dispatched'
                     WHEN last_start_there IS NULL THEN 'worker_lost'

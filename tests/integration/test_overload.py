@@ -11,6 +11,7 @@ from pytest_django.fixtures import Settings
 from domains.models import Domain
 from domains.services import create_domain
 from monitoring import dispatch, history, settling
+from monitoring.due import TRICKLE_SLOTS
 from monitoring.ledger import Row
 from monitoring.models import Batch, DomainState, Location, Tick
 from monitoring.packing import Kind
@@ -56,13 +57,18 @@ class Workers:
     def __init__(self, rate: float, location: str = "local") -> None:
         self.rate, self.location, self.budget = rate, location, 0.0
 
-    def work(self, now: datetime, seconds: int) -> list[float]:
-        """Work until ``now``; return how long each batch had waited for it, in seconds."""
+    def work(self, now: datetime, seconds: int, *, only: list[int] | None = None) -> list[float]:
+        """Work until ``now``; return how long each batch had waited for it, in seconds.
+
+        Args:
+            only: the batches whose messages arrive; None: all.
+        """
         self.budget = min(self.budget + self.rate * seconds, self.rate * seconds + SIZE)
         waited = []
-        for batch in Batch.objects.filter(
+        there = Batch.objects.filter(
             location__name=self.location, started_at=None, finished_at=None, expires_at__gt=now
-        ).order_by("slot", "pk"):
+        )
+        for batch in (there if only is None else there.filter(pk__in=only)).order_by("slot", "pk"):
             if self.budget < len(batch.domain_ids):
                 break
             self.budget -= len(batch.domain_ids)
@@ -84,6 +90,17 @@ class Workers:
         return waited
 
 
+def sweep(now: datetime, *, sent: bool = True) -> list[int]:
+    """Do what a sweep does; return the batches whose messages are put on the queue."""
+    settling.settle(now=now)
+    settling.release(now=now)
+    dispatch.sweep(now=now, retention=RETENTION)
+    hints = [hint.batch_id for hint in [*dispatch.unsent(), *settling.overdue(now=now)]]
+    if sent:
+        dispatch.mark_enqueued(hints, now=now)
+    return hints
+
+
 def run(
     workers: Workers, ticks: int, *, first: int = 0, sent: bool = True
 ) -> tuple[list[float], int]:
@@ -92,12 +109,7 @@ def run(
     most = 0
     for number in range(first, first + ticks):
         now = NOW + number * TICK + timedelta(milliseconds=20)
-        settling.settle(now=now)
-        settling.release(now=now)
-        dispatch.sweep(now=now, retention=RETENTION)
-        hints = [*dispatch.unsent(), *settling.overdue(now=now)]
-        if sent:
-            dispatch.mark_enqueued([hint.batch_id for hint in hints], now=now)
+        sweep(now, sent=sent)
         most = max(most, Batch.objects.filter(started_at=None, finished_at=None).count())
         waited += workers.work(now + TICK - timedelta(milliseconds=30), 5)
     return waited, most
@@ -150,14 +162,33 @@ def test_a_pause_that_can_be_made_up_for_sheds_nothing(db: None, pause: int) -> 
 
 
 def test_a_place_without_workers_keeps_little_and_names_the_reason(db: None) -> None:
-    register(120, interval=60, locations=("nowhere",))
+    register(600, interval=60, locations=("nowhere",))  # 50 a tick
     register(120, interval=60)
     run(Workers(rate=10), 30)
     nowhere = Location.objects.get(name="nowhere")
     assert {row.reason for row in Result.objects.filter(state="missed")} == {"worker_lost"}
     assert not Result.objects.exclude(location=nowhere).filter(state="missed").exists()
     kept = Batch.objects.filter(location=nowhere, finished_at=None)
-    assert kept.values("slot").distinct().count() <= 30 / 5 + 1
+    waiting = sum(len(batch.domain_ids) for batch in kept)
+    assert waiting <= (30 / 5 + 1) * 50 + 6 * 2 * TRICKLE_SLOTS
+
+
+def test_what_comes_back_is_seen_at_once_and_what_was_lost_is_run(db: None) -> None:
+    """A queue that took every message and gave out none, for longer than anything is kept."""
+    register(600, interval=60)
+    workers = Workers(rate=100)
+    run(workers, 6)
+    for number in range(6, 15):  # sent, again and again, and lost
+        sweep(NOW + number * TICK)
+    shed = [Result.objects.filter(state="missed").count()]
+    assert shed[0]
+    for number in range(15, 18):
+        now = NOW + number * TICK
+        workers.work(now + TICK / 2, 5, only=sweep(now))
+        shed.append(Result.objects.filter(state="missed").count())
+        assert Result.objects.filter(slot=now, state="up").exists()
+    assert shed[-1] == shed[-2]
+    assert not Batch.objects.filter(finished_at=None).exists()
 
 
 def test_a_queue_that_is_away_is_named_as_the_reason(db: None) -> None:
