@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 import uvloop
+from django.conf import settings
 
 from domains.clock import database_now
 from monitoring import crew, probes, settling
@@ -33,6 +34,10 @@ IN_FLIGHT_LIMIT: Final = 2000
 
 SLOW_LIMIT: Final = 1500
 """Of these, checks of the slow lane: targets that hang leave room for those that answer."""
+
+UNRECORDED_LIMIT: Final = 10_000
+"""Rows that wait to be stored. Beyond it nothing more is claimed: a database that stores less than
+is probed would be left behind further and further, unseen by those who shed what is too much."""
 
 CHUNK_ROWS: Final = 250
 CHUNK_SECONDS: Final = 1.0
@@ -61,6 +66,7 @@ class Checker:
         self._capacity = threading.Condition()
         self._in_flight = 0
         self._slow_in_flight = 0
+        self._unrecorded = 0
         self._open: dict[int, Work] = {}
         self._admission = Admission(self._loop, self._check)
         self._rows: list[Row] = []
@@ -86,7 +92,7 @@ class Checker:
             Whether there was work.
         """
         with self._capacity:
-            self._capacity.wait_for(lambda: self._in_flight < IN_FLIGHT_LIMIT)
+            self._capacity.wait_for(self._has_room)
         # A process runs one task at a time, so nobody else takes the room meanwhile; and
         # the lock is not held over a query, because the loop needs it to end a check.
         work = claim_work()
@@ -102,9 +108,17 @@ class Checker:
         self._loop.call_soon_threadsafe(self._start, work)
         return True
 
+    def _has_room(self) -> bool:
+        return self._in_flight < IN_FLIGHT_LIMIT and self._unrecorded < UNRECORDED_LIMIT
+
     def has_room_for_slow(self) -> bool:
-        """Return whether a batch of the slow lane may be begun here."""
-        return self._slow_in_flight < SLOW_LIMIT
+        """Return whether a batch of the slow lane may be begun here, however large it is."""
+        return self._slow_in_flight + settings.SENTINEL_BATCH_SIZE <= SLOW_LIMIT
+
+    @property
+    def unrecorded(self) -> int:
+        """How many rows wait to be stored."""
+        return self._unrecorded
 
     def drain(self, seconds: float) -> bool:
         """Let what is under way end and be recorded; return whether it did within ``seconds``."""
@@ -145,7 +159,7 @@ class Checker:
             return
         try:
             outcome = await self._probe(target, self._loop.time() + timeout)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # no one else cancels it
             log.exception("probe raised", domain_id=domain_id)
             outcome = Outcome(
                 state=State.INTERNAL,
@@ -177,6 +191,8 @@ class Checker:
             self._due = None
         rows, self._rows = self._rows, []
         finished, self._finished = self._finished, []
+        with self._capacity:
+            self._unrecorded += len(rows)
         self._recorder.take(Chunk(rows, finished))
         with self._capacity:
             self._in_flight -= len(rows)
@@ -185,13 +201,21 @@ class Checker:
         self._slow_rows = 0
 
     def _renew(self) -> None:
-        if self._open:
-            settling.renew(list(self._open), now=database_now())
+        # What is probed has its time; what is stored takes as long as the database is away.
+        until = time.monotonic() - settings.SENTINEL_BATCH_SECONDS
+        held = [pk for pk, work in list(self._open.items()) if not work.left or work.latest > until]
+        if held:
+            settling.renew(held, now=database_now())
+        if stuck := len(self._open) - len(held):
+            log.error("checks do not end", batches=stuck)
         crew.say(in_flight=self._in_flight, unrecorded=len(self._open), lag=self._admission.lag)
 
-    def _recorded(self, batch_ids: Sequence[int]) -> None:
+    def _recorded(self, batch_ids: Sequence[int], rows: int) -> None:
         for batch_id in batch_ids:
             self._open.pop(batch_id, None)
+        with self._capacity:
+            self._unrecorded -= rows
+            self._capacity.notify_all()
 
 
 def _or_die(run: Callable[[], None]) -> None:

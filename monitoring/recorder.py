@@ -41,13 +41,13 @@ class Recorder:
     """A thread that stores chunks in the order in which they came.
 
     Args:
-        recorded: told the ids of batches that are recorded whole.
+        recorded: told the ids of batches that are recorded whole, and of how many rows are stored.
         renew: called every so often, in this thread: it has the connection to the database
             that leases are renewed by.
     """
 
     def __init__(
-        self, recorded: Callable[[Sequence[int]], None], renew: Callable[[], None]
+        self, recorded: Callable[[Sequence[int], int], None], renew: Callable[[], None]
     ) -> None:
         self._recorded = recorded
         self._renew = renew
@@ -85,6 +85,7 @@ class Recorder:
                     rows += chunk.rows
                     finished += chunk.finished
             self._store(rows, finished)
+            self._recorded(finished, len(rows))
         connection.close()
 
     def _renew_in_time(self) -> None:
@@ -98,9 +99,14 @@ class Recorder:
             log.warning("leases are not renewed", error=_first_line(error))
             connection.close()
 
-    def _store(self, rows: Sequence[Row], finished: Sequence[int]) -> None:
-        """Store rows, for as long as it takes: an executed check is not lost to a restart."""
+    def _store(self, rows: Sequence[Row], finished: Sequence[int]) -> bool:
+        """Store rows, for as long as it takes: an executed check is not lost to a restart.
+
+        Returns:
+            Whether each slot has its row; one that was let go is ended by settling.
+        """
         refusals = 0
+        whole = True
         while True:
             try:
                 close_old_connections()
@@ -109,16 +115,21 @@ class Recorder:
                 refusals += 1
                 # Once more as it is, because a partition may have been missing; then each
                 # row alone, because a row that the database refuses must not take its
-                # neighbours with it; then a row that says so in its place.
+                # neighbours with it; then a row that says so in its place, and if not even
+                # that goes in, none: everything that comes after waits behind it.
                 if refusals == 1:
                     continue
                 log.warning("results refused", rows=len(rows), error=_first_line(error))
                 if len(rows) > 1:
                     for row in rows:
-                        self._store([row], [])
-                    rows = ()
+                        whole = self._store([row], []) and whole
+                        self._renew_in_time()
+                    rows, finished = (), finished if whole else ()
                 elif rows and refusals == 2:
                     rows = [_refused(rows[0], error)]
+                elif rows:
+                    log.exception("a result was let go", domain=rows[0].domain_id)
+                    rows, finished, whole = (), (), False
                 else:
                     time.sleep(_RETRY_SECONDS)
             except Exception as error:  # noqa: BLE001 - whatever it is, the results are kept
@@ -126,8 +137,7 @@ class Recorder:
                 connection.close()
                 time.sleep(_RETRY_SECONDS)
             else:
-                self._recorded(finished)
-                return
+                return whole
 
 
 def _first_line(error: Exception) -> str:

@@ -157,7 +157,7 @@ class Environment(BaseSettings):
     SENTINEL_NAMESERVERS: Annotated[tuple[str, ...], BeforeValidator(_nameservers)] = ()
     SENTINEL_CANARIES: Annotated[tuple[tuple[str, int], ...], BeforeValidator(_canaries)] = ()
     SENTINEL_WORKER_PROCESSES: Annotated[Number, Field(ge=1, le=256)] | None = None
-    SENTINEL_BATCH_SIZE: Annotated[Number, Field(ge=1, le=2000)] = 500
+    SENTINEL_BATCH_SIZE: Annotated[Number, Field(ge=1, le=1500)] = 500
     SENTINEL_RAW_RETENTION_DAYS: Annotated[Number, Field(ge=2, le=3650)] = 30
     SENTINEL_PARTITION: Literal["daily", "hourly"] = "daily"
     SENTINEL_METRICS_OPEN: Flag = False

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import InternalError, connection
+from django.db import DataError, InternalError, connection
+from pytest_django.fixtures import Settings
+from structlog.testing import capture_logs
 
 from domains.clock import database_now
 from domains.models import Domain
 from domains.services import create_domain, delete_domain
-from monitoring import checking, dispatch, history, recorder
+from monitoring import checking, dispatch, history, recorder, settling
 from monitoring.checking import Checker
 from monitoring.claiming import Work, claim
 from monitoring.ledger import Row
-from monitoring.models import Batch
+from monitoring.models import Batch, Tick
 from monitoring.probes import Probe, resolving
 from monitoring.probes.guard import Guard
 from monitoring.probes.outcome import IPVersion, Outcome, Target
@@ -279,10 +281,118 @@ def test_a_worker_keeps_its_lease_while_it_lives(
     assert checker.drain(10)
 
 
-def test_slow_checks_leave_room_for_quick_ones(
+def test_a_check_that_does_not_end_is_given_up(
+    make_checker: MakeChecker, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    """Its slot would be pending for as long as the process lives."""
+    monkeypatch.setattr(recorder, "RENEW_SECONDS", 0.05)
+    _, batch = plan(1)
+    release = threading.Event()
+
+    async def probe(target: Target, deadline: float) -> Outcome:
+        await asyncio.to_thread(release.wait, 30)
+        return UP
+
+    def lease() -> Any:
+        batch.refresh_from_db()
+        return batch.lease_until
+
+    checker = make_checker(probe)
+    checker.run(lambda: take(batch))
+    first = lease()
+    wait_until(lambda: lease() != first)
+    settings.SENTINEL_BATCH_SECONDS = -86_400
+    with capture_logs() as logs:
+        wait_until(lambda: any(each["event"] == "checks do not end" for each in logs))
+        last = lease()
+        seen = len(logs)
+        wait_until(lambda: len(logs) > seen + 3)
+        assert lease() == last
+    release.set()
+    assert checker.drain(10)
+
+
+def test_a_probe_that_was_cancelled_has_a_row_all_the_same(make_checker: MakeChecker) -> None:
+    _, batch = plan(2)
+
+    async def probe(target: Target, deadline: float) -> Outcome:
+        if target.url.endswith("/1"):
+            raise asyncio.CancelledError
+        return UP
+
+    checker = make_checker(probe)
+    checker.run(lambda: take(batch))
+    assert checker.drain(10)
+    found = Result.objects.values_list("state", "reason")
+    assert sorted(found) == [("internal", "probe_error"), ("up", None)]
+
+
+def test_nothing_more_is_claimed_than_can_be_recorded(
     make_checker: MakeChecker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(checking, "UNRECORDED_LIMIT", 2)
+    storing, claimed = threading.Event(), threading.Event()
+
+    def waiting(rows: Sequence[Row], *, finished: Sequence[int]) -> int:
+        storing.wait(30)
+        return record(rows, finished=finished)
+
+    monkeypatch.setattr(recorder, "record", waiting)
+    checker = make_checker(up)
+    _, first = plan(2)
+    checker.run(lambda: take(first))
+    wait_until(lambda: checker.unrecorded == 2)
+    _, second = plan(1)
+
+    def claim_second() -> Work | None:
+        claimed.set()
+        return take(second)
+
+    def run_second() -> None:
+        checker.run(claim_second)
+        connection.close()
+
+    other = threading.Thread(target=run_second)
+    other.start()
+    assert not claimed.wait(0.5)
+    storing.set()
+    other.join(20)
+    assert claimed.is_set()
+    assert checker.drain(10)
+    assert Result.objects.count() == 3
+
+
+def test_a_row_that_cannot_even_be_missed_is_left_to_settling(
+    make_checker: MakeChecker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes after it would wait behind it, for ever."""
+    domains, batch = plan(3)
+    refused = domains[1].pk
+
+    def refusing(rows: Sequence[Row], *, finished: Sequence[int]) -> int:
+        if any(row.domain_id == refused for row in rows):
+            raise DataError("no room for it")
+        return record(rows, finished=finished)
+
+    monkeypatch.setattr(recorder, "record", refusing)
+    checker = make_checker(up)
+    checker.run(lambda: take(batch))
+    assert checker.drain(10)
+    assert Result.objects.count() == 2
+    batch.refresh_from_db()
+    assert batch.finished_at is None
+    later = batch.expires_at + timedelta(hours=1)
+    ago = later - timedelta(seconds=15)
+    Tick.objects.create(instant=ago, swept_at=ago)  # sweeps run: nobody is waited for
+    settling.settle(now=later)
+    assert Result.objects.get(domain_id=refused).reason == "worker_lost"
+
+
+def test_slow_checks_leave_room_for_quick_ones(
+    make_checker: MakeChecker, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
     monkeypatch.setattr(checking, "SLOW_LIMIT", 2)
+    settings.SENTINEL_BATCH_SIZE = 2
     release = threading.Event()
 
     async def probe(target: Target, deadline: float) -> Outcome:
