@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from monitoring.probes.outcome import Outcome, Target
+from monitoring.probes.outcome import Outcome, Target, storable
 from monitoring.probes.reachability import Endpoint, any_of, connects, is_here, level_of
 from monitoring.probes.states import Reason, State
 
@@ -176,7 +176,7 @@ class Canaries:
         return outcome._replace(
             state=State.INTERNAL,
             reason=Reason.NO_NETWORK,
-            detail=f"{words}; the check ended with: {outcome.detail}",
+            detail=storable(f"{words}; the check ended with: {outcome.detail}"),
         )
 
     async def _reaches(self, subject: str) -> bool:

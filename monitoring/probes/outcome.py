@@ -214,7 +214,7 @@ class Outcome(_Seen):
                 state,
                 total_us,
                 reason,
-                _storable(detail) if detail else "",
+                storable(detail) if detail else "",
                 status_code,
                 http_version,
                 ip,
@@ -227,8 +227,9 @@ class Outcome(_Seen):
         )
 
 
-def _storable(detail: str) -> str:
-    # A server's words may hold what PostgreSQL's text cannot: NUL, and lone surrogates.
+def storable(detail: str) -> str:
+    """Return a detail as it can be kept: of a sane length, and of what PostgreSQL's text holds."""
+    # A server's words may have NUL and lone surrogates in them.
     detail = detail.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
     return detail if len(detail) <= MAX_DETAIL_CHARS else detail[: MAX_DETAIL_CHARS - 1] + "…"
 
