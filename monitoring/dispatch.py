@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import structlog
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -23,6 +24,14 @@ from monitoring.models import Batch, Location, Tick
 from monitoring.packing import Kind
 from monitoring.probes.states import Reason
 from monitoring.schedule import CATCH_UP, TICK, TICK_SECONDS, tick_at
+
+log = structlog.get_logger(__name__)
+
+MOST_LOCATIONS: Final = 10_000
+"""Names of locations that are ever given a number; a result has room for three times as many."""
+
+_AHEAD: Final = timedelta(minutes=1)
+"""No sweep runs ticks to come; one that is farther ahead was run by another clock."""
 
 MANUAL_PATIENCE: Final = timedelta(minutes=10)
 """How long a manual check waits for a worker before it is recorded as missed."""
@@ -68,7 +77,7 @@ def sweep(*, now: datetime, retention: timedelta) -> int:
         How many ticks this sweep ran.
     """
     current = tick_at(now)
-    partitions.ensure((current - CATCH_UP, current + timedelta(days=1)))
+    partitions.ensure((current - CATCH_UP, current, current + timedelta(days=1)))
     with transaction.atomic():
         before = take_schedules(until=current)
         # Whatever names a location for the first time begins after the last sweep's horizon.
@@ -164,7 +173,11 @@ def _add_locations(names: str, parameters: dict[str, Any]) -> None:
             f"SELECT name FROM ({names}) AS wanted EXCEPT SELECT name FROM monitoring_location",
             parameters,
         )
-        for (name,) in cursor.fetchall():
+        wanted = [name for (name,) in cursor.fetchall()]
+        if wanted and Location.objects.count() + len(wanted) > MOST_LOCATIONS:
+            log.error("too many locations: nothing is checked from these", locations=wanted[:20])
+            return
+        for name in wanted:
             cursor.execute(
                 "INSERT INTO monitoring_location (name) VALUES (%s) ON CONFLICT DO NOTHING",
                 [name],
@@ -183,6 +196,8 @@ def _claim_ticks(now: datetime, current: datetime, retention: timedelta) -> list
             "SELECT min(instant), max(instant), set_config('jit', 'off', true) FROM monitoring_tick"
         )
         begin, last, _ = cursor.fetchone()
+        if last is not None and last > now + _AHEAD:
+            log.error("the database's clock was put back: nothing is due before", until=last)
         if last is None:
             # The first sweep of all: the ledger begins with the first schedule.
             cursor.execute(

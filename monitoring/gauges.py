@@ -88,8 +88,12 @@ def queues(*, now: datetime) -> list[Queue]:
 
 
 def seconds_since_tick(*, now: datetime) -> float | None:
-    """Return how long ago the newest tick was that a sweep ran; None before the first."""
+    """Return how far from now the newest tick is that a sweep ran; None before the first.
+
+    Where the database's clock was ahead and was put back, it is to come, and until then
+    nothing is due: as bad as one that is long past.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT extract(epoch FROM %s - max(instant)) FROM monitoring_tick", [now])
         (seconds,) = cursor.fetchone()
-    return None if seconds is None else float(seconds)
+    return None if seconds is None else abs(float(seconds))

@@ -172,18 +172,18 @@ def tighten(partition: Partition, *, patience: timedelta) -> None:
     """
     key = f"{partition.name}_pkey"
     with connection.cursor() as cursor:
-        # What an attempt that was broken off has left: the new index, or the old one.
-        cursor.execute(
-            "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
-            "WHERE indrelid = to_regclass(%s) AND NOT indisvalid AND relname LIKE %s",
-            [partition.name, f"{key}_cc%"],
-        )
-        for (left,) in cursor.fetchall():
-            cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {left}")
         # Cancelled from here: no session behind PgBouncer can have a limit of its own.
         timer = threading.Timer(patience.total_seconds(), connection.connection.cancel)
         timer.start()
         try:
+            # What an attempt that was broken off has left: the new index, or the old one.
+            cursor.execute(
+                "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid "
+                "WHERE indrelid = to_regclass(%s) AND NOT indisvalid AND relname LIKE %s",
+                [partition.name, f"{key}_cc%"],
+            )
+            for (left,) in cursor.fetchall():
+                cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {left}")
             cursor.execute(f"REINDEX INDEX CONCURRENTLY {key}")
         finally:
             timer.cancel()

@@ -23,7 +23,10 @@ LATE: Final = timedelta(hours=1)
 """How long after its end a partition may still be written to."""
 
 TIGHTENING: Final = timedelta(seconds=45)
-"""How long one call builds indexes anew: well within the limits of a task."""
+"""How long one call builds indexes anew."""
+
+REST_SECONDS: Final = 3600.0
+"""How long nothing is built anew after an attempt that failed."""
 
 MOST_BYTES: Final = 1_500_000_000
 """A larger index would not be built in that time: partitions by the hour keep below it."""
@@ -31,16 +34,40 @@ MOST_BYTES: Final = 1_500_000_000
 BATCHES_KEPT: Final = timedelta(days=1)
 """Finished batches are kept a day: long enough to poll a manual run and to look into a fault."""
 
+BELIEVED_AFTER: Final = timedelta(days=1)
+"""How long ago a sweep must have seen the clock about where it is, to drop things by it."""
+
+_resting_until = 0.0
+
+
+def make_ahead(*, now: datetime) -> None:
+    """Make the partitions of the coming days."""
+    hours = int(AHEAD / partitions.HOUR)
+    partitions.ensure(now + ahead * partitions.HOUR for ahead in range(hours + 1))
+
+
+def is_believed(*, now: datetime) -> bool:
+    """Return whether the clock has been about where it is for long enough to drop things by it.
+
+    One that was put ahead by mistake would drop all there is, for good: a sweep must have seen
+    it a day ago.
+    """
+    ago = now - BELIEVED_AFTER
+    # By when it was run: after a jump the ticks in between are made up for.
+    of_then = Tick.objects.filter(instant__gt=ago - BELIEVED_AFTER, instant__lte=ago)
+    seen = of_then.filter(swept_at__lte=ago).exists()
+    if not seen and Tick.objects.filter(instant__lte=ago).exists():
+        log.warning("nothing is dropped: no sweep ran a day ago", now=now)
+    return seen
+
 
 def retain(*, now: datetime, keep: timedelta) -> None:
-    """Make the partitions of the coming days and drop those wholly older than ``keep``.
+    """Drop the partitions wholly older than ``keep``, and what else is spent.
 
     Args:
         now: the database's clock.
         keep: how long raw results are kept.
     """
-    hours = int(AHEAD / partitions.HOUR)
-    partitions.ensure(now + ahead * partitions.HOUR for ahead in range(hours + 1))
     oldest = now - keep
     for partition in partitions.existing():
         if partition.end <= oldest:
@@ -49,17 +76,26 @@ def retain(*, now: datetime, keep: timedelta) -> None:
             except OperationalError as error:
                 # A long read holds it: writers must not queue behind us, so try again later.
                 log.warning("partition is in use", name=partition.name, error=str(error))
-    _tighten(now)
-    forget_schedules(before=oldest)
     Batch.objects.filter(finished_at__lt=now - BATCHES_KEPT).delete()
     crew.forget(now=now)
-    # The expectations of a day are kept as long as its rows may be.
+    # What was expected of a day, and by which schedules, is kept as long as its rows may be.
     day = datetime.combine(oldest.date(), datetime.min.time(), oldest.tzinfo)
+    forget_schedules(before=day)
     Tick.objects.filter(instant__lt=day).delete()
 
 
-def _tighten(now: datetime) -> None:
-    """Give the partitions that are over the smallest key, oldest first."""
+def tighten(*, now: datetime) -> None:
+    """Give the partitions that are over the smallest key, oldest first; it may take long.
+
+    Where somebody's long transaction is in the way, nothing is tried again for an hour: each
+    attempt leaves an index behind that is to be dropped before the next.
+
+    Args:
+        now: the database's clock.
+    """
+    global _resting_until  # noqa: PLW0603 - one a process, as the indexes are one a database
+    if time.monotonic() < _resting_until:
+        return
     until = time.monotonic() + TIGHTENING.total_seconds()
     for partition in partitions.loose(before=now - LATE, most_bytes=MOST_BYTES):
         left = until - time.monotonic()
@@ -69,4 +105,5 @@ def _tighten(now: datetime) -> None:
             partitions.tighten(partition, patience=timedelta(seconds=left))
         except OperationalError as error:
             log.warning("index not built anew", name=partition.name, error=str(error))
+            _resting_until = time.monotonic() + REST_SECONDS
             return

@@ -8,14 +8,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Final, ParamSpec
 
 import structlog
 from celery import current_app, shared_task
 from celery.signals import worker_process_shutdown
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 from django.db import OperationalError as DatabaseOutage
 from kombu.connection import Connection
 from kombu.exceptions import BatchPublishError
@@ -62,6 +62,7 @@ _own_addresses: Final = OwnAddresses(
 )
 _checker: Checker | None = None
 _checker_lock = threading.Lock()
+_upkeep: threading.Thread | None = None
 
 
 @shared_task(name="monitoring.sweep", throws=_OUTAGE)
@@ -70,8 +71,13 @@ def sweep() -> None:
     """Run the ticks that are due, settle what is overdue, and publish both."""
     now = database_now()
     # First what is over: what a dead worker held is no longer in the way of what is due.
-    settling.settle(now=now)
-    settling.release(now=now)
+    try:
+        settling.settle(now=now)
+        settling.release(now=now)
+    except _OUTAGE:
+        raise
+    except DatabaseError:
+        log.exception("what is overdue cannot be settled")  # which keeps nothing else from its turn
     dispatch.sweep(now=now, retention=timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS))
     publish([*dispatch.unsent(), *settling.overdue(now=now)])
 
@@ -83,9 +89,12 @@ def retain() -> None:
     dispatch.add_locations()
     now = database_now()
     keep = timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS)
-    retention.retain(now=now, keep=rolling.raw_needed(now=now, keep=keep))
-    rolling.retain(now=now, raw_kept=keep)
+    retention.make_ahead(now=now)
+    if retention.is_believed(now=now):
+        retention.retain(now=now, keep=rolling.raw_needed(now=now, keep=keep))
+        rolling.retain(now=now, raw_kept=keep)
     bound_queues()
+    _beside_the_sweeps(partial(retention.tighten, now=now))
 
 
 @shared_task(name="monitoring.roll_up", throws=_OUTAGE)
@@ -116,6 +125,26 @@ def check(*, batch_id: int, slow: bool = False) -> None:
             lease=settling.LEASE,
         )
     )
+
+
+def _beside_the_sweeps(work: Callable[[], None]) -> None:
+    """Do what may take long in a thread: the sweeps come by this very process."""
+    global _upkeep  # noqa: PLW0603 - one at a time is the point
+    if _upkeep is not None and _upkeep.is_alive():
+        return
+
+    def run() -> None:
+        try:
+            work()
+        except _OUTAGE as error:
+            log.warning("database is away", error=str(error).partition("\n")[0])
+        except Exception:
+            log.exception("upkeep failed")
+        finally:
+            connection.close()
+
+    _upkeep = threading.Thread(target=run, name="upkeep", daemon=True)
+    _upkeep.start()
 
 
 def publish(hints: Iterable[Hint]) -> int:

@@ -64,7 +64,7 @@ class Cluster(Collector):
         if since is not None:
             yield GaugeMetricFamily(
                 "sentinel_last_tick_age_seconds",
-                "How long ago the newest tick was that a sweep ran. Alert above 30.",
+                "How far from now the newest tick is that a sweep ran. Alert above 30.",
                 value=since,
             )
 

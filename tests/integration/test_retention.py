@@ -10,7 +10,10 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test import override_settings
 
-from monitoring import dispatch, ledger, partitions, retention
+from domains.clock import database_now
+from domains.models import PastSchedule
+from domains.services import delete_domain
+from monitoring import dispatch, ledger, partitions, retention, tasks
 from monitoring.ledger import Row
 from monitoring.models import Batch, Location, Tick
 from monitoring.packing import Kind
@@ -101,6 +104,7 @@ def test_old_partitions_and_ticks_are_dropped_and_coming_days_made(bare: Locatio
     record(rows(1, bare, *(NOW + day * DAY for day in (-3, -2, -1, 0))))
     for day in (-3, -2, 0):
         Tick.objects.create(instant=NOW + day * DAY, swept_at=NOW, expected=1)
+    retention.make_ahead(now=NOW)
     retention.retain(now=NOW, keep=2 * DAY)
     days = [(partition.start, partition.end) for partition in partitions.existing()]
     assert days == [(MIDNIGHT + n * DAY, MIDNIGHT + (n + 1) * DAY) for n in range(-2, 3)]
@@ -111,6 +115,7 @@ def test_old_partitions_and_ticks_are_dropped_and_coming_days_made(bare: Locatio
 def test_by_the_hour_it_is_hours_that_are_made_and_dropped(bare: Location) -> None:
     with HOURLY:
         record(rows(1, bare, NOW - DAY - HOUR, NOW - DAY, NOW))
+        retention.make_ahead(now=NOW)
         retention.retain(now=NOW, keep=DAY)
     there = partitions.existing()
     assert {partition.end - partition.start for partition in there} == {HOUR}
@@ -207,12 +212,88 @@ def test_a_partition_that_is_over_gets_the_smallest_key(bare: Location) -> None:
     record(rows(1, bare, NOW))
     old, current = partitions.existing()
     before = size(old)
-    retention.retain(now=NOW, keep=30 * DAY)
+    retention.tighten(now=NOW)
     assert size(old) < 0.8 * before
     assert partitions.loose(before=NOW + 9 * DAY, most_bytes=2**40)[0] == current
     record(rows(1, bare, start))  # a late row, and one that is there already
     record(rows(101, bare, start))
     assert Result.objects.count() == 6002
+
+
+def test_after_an_attempt_that_failed_indexes_are_left_alone_for_a_while(
+    bare: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dump of hours would have each attempt wait, and leave an index to be dropped."""
+    monkeypatch.setattr(retention, "TIGHTENING", timedelta(milliseconds=300))
+    monkeypatch.setattr(retention, "_resting_until", 0.0)
+    record(rows(1, bare, NOW - 2 * DAY))
+    with another_session() as reader:
+        reader.execute("SELECT count(*) FROM monitoring_result")
+        retention.tighten(now=NOW)
+    loose = partitions.loose(before=NOW, most_bytes=2**40)
+    assert loose
+    retention.tighten(now=NOW)
+    assert partitions.loose(before=NOW, most_bytes=2**40) == loose
+    monkeypatch.setattr(retention, "_resting_until", 0.0)
+    monkeypatch.setattr(retention, "TIGHTENING", timedelta(seconds=30))
+    retention.tighten(now=NOW)
+    assert partitions.loose(before=NOW, most_bytes=2**40) == []
+
+
+def test_the_sweeps_do_not_wait_for_an_index_that_is_built_anew(
+    bare: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They come by the same process, one at a time."""
+    monkeypatch.setattr(retention, "_resting_until", 0.0)
+    record(rows(1, bare, database_now() - 2 * DAY))
+    with another_session() as reader:
+        reader.execute("SELECT count(*) FROM monitoring_result")
+        tasks.retain()
+        (upkeep,) = [each for each in threading.enumerate() if each.name == "upkeep"]
+        assert upkeep.is_alive()
+    upkeep.join(30)
+    assert partitions.loose(before=database_now(), most_bytes=2**40) == []
+
+
+def test_what_is_left_of_an_attempt_is_waited_for_no_longer_than_allowed(bare: Location) -> None:
+    record(rows(1, bare, NOW))
+    (partition,) = partitions.existing()
+    with another_session() as reader:
+        reader.execute("SELECT count(*) FROM monitoring_result")
+        for _ in range(2):  # the second comes to what the first has left, and cannot drop it
+            began = time.monotonic()
+            with pytest.raises(OperationalError):
+                partitions.tighten(partition, patience=timedelta(milliseconds=300))
+            assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=40), timedelta(days=2)])
+def test_nothing_is_dropped_by_a_clock_that_jumped(
+    bare: Location, make_domain: MakeDomain, jump: timedelta
+) -> None:
+    make_domain(interval=86_400)
+    for hour in range(-48, 1, 6):
+        dispatch.sweep(now=NOW + hour * HOUR, retention=30 * DAY)
+    assert retention.is_believed(now=NOW)
+    later = NOW + jump
+    dispatch.sweep(now=later, retention=30 * DAY)  # which makes up for the ticks in between
+    assert not retention.is_believed(now=later)
+    dispatch.sweep(now=later + DAY, retention=30 * DAY)
+    assert retention.is_believed(now=later + DAY)
+
+
+def test_schedules_are_kept_as_long_as_the_rows_and_ticks_of_their_day(
+    bare: Location, make_domain: MakeDomain
+) -> None:
+    domain = make_domain(interval=60)
+    dispatch.sweep(now=NOW, retention=30 * DAY)
+    delete_domain(domain.pk, now=NOW + timedelta(hours=3))
+    retention.retain(now=NOW + 30 * DAY + timedelta(hours=5), keep=30 * DAY)
+    assert Tick.objects.exists()
+    assert PastSchedule.objects.exists()
+    retention.retain(now=MIDNIGHT + 32 * DAY, keep=30 * DAY)
+    assert not Tick.objects.exists()
+    assert not PastSchedule.objects.exists()
 
 
 def test_an_index_that_is_in_somebodys_way_is_left_for_later(bare: Location) -> None:

@@ -4,18 +4,21 @@ import threading
 from datetime import datetime, timedelta
 
 import pytest
-from django.db import connection
+from django.db import DataError, connection
 from django.db.models import F
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
+from structlog.testing import capture_logs
 
+from domains.clock import database_now
 from domains.models import Domain
 from domains.services import change_domain, create_domain, delete_domain
-from monitoring import dispatch, history, schedule
+from monitoring import dispatch, gauges, history, partitions, schedule, settling, tasks
 from monitoring.models import Batch, Tick
 from monitoring.results import Result
+from monitoring.schedule import TICK
 from tests.conftest import NOW, MakeDomain
 
 RETENTION = timedelta(days=30)
@@ -314,3 +317,55 @@ def test_another_name_is_no_new_schedule(make_domain: MakeDomain) -> None:
     change_domain(domain.pk, {"name": "another"}, now=NOW + timedelta(seconds=6))
     sweep(NOW + timedelta(seconds=20))
     assert slots_of(domain) == [NOW]
+
+
+def test_the_partition_of_today_is_made_by_the_sweep_itself(db: None) -> None:
+    """After days off, and just after midnight: yesterday's and tomorrow's alone are no use."""
+    midnight = NOW.replace(hour=0)
+    create_domain({"name": "d", "url": "http://127.0.0.1:1/", "interval": 5}, now=midnight - TICK)
+    sweep(midnight - TICK)
+    after_days = midnight + timedelta(days=9, minutes=3)
+    for partition in partitions.existing():
+        partitions.drop(partition, patience=timedelta(seconds=1))
+    sweep(after_days)
+    assert Result.objects.filter(slot__gte=after_days - timedelta(minutes=3)).exists()
+
+
+def test_a_database_clock_that_was_put_back_is_told_of(make_domain: MakeDomain) -> None:
+    make_domain()
+    sweep(NOW + timedelta(hours=1))
+    with capture_logs() as logs:
+        sweep(NOW)
+    assert [each["until"] for each in logs] == [NOW + timedelta(hours=1)]
+    assert gauges.seconds_since_tick(now=NOW) == 3600
+
+
+def test_locations_are_given_numbers_as_long_as_results_have_room_for_them(
+    make_domain: MakeDomain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "MOST_LOCATIONS", 1)
+    make_domain(interval=5)
+    sweep(NOW)
+    make_domain(interval=5, locations=["paris"])
+    with capture_logs() as logs:
+        sweep(NOW + TICK)
+    assert [each["locations"] for each in logs] == [["paris"]]
+    assert Batch.objects.filter(slot=NOW + TICK).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_cannot_be_settled_keeps_nobody_from_being_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*, now: datetime) -> int:
+        raise DataError("smallint out of range")
+
+    monkeypatch.setattr(settling, "settle", refuse)
+    domain = create_domain(
+        {"name": "d", "url": "http://127.0.0.1:1/", "interval": 5},
+        now=database_now() - timedelta(seconds=30),
+    )
+    with capture_logs() as logs:
+        tasks.sweep()
+    assert Batch.objects.filter(domain_ids__contains=[domain.pk]).exists()
+    assert "what is overdue cannot be settled" in [each["event"] for each in logs]
