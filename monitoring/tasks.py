@@ -158,6 +158,10 @@ def publish(hints: Iterable[Hint]) -> int:
     with _queue_connection() as connection:
         if connection is None:
             return 0
+        # Before they are sent: who takes one may have to give it back at once.
+        batch_ids = [hint.batch_id for hint in waiting]
+        dispatch.mark_enqueued(batch_ids, now=database_now())
+        accepted = False
         with current_app.amqp.Producer(connection, auto_declare=False) as producer:
             try:
                 with producer.batch():
@@ -171,12 +175,14 @@ def publish(hints: Iterable[Hint]) -> int:
                             retry=False,
                             producer=producer,
                         )
+                accepted = True
             except (*connection.connection_errors, QueueOutage, BatchPublishError) as error:
                 # Some may have arrived: they are sent again, and started once all the same.
                 log.warning("queue is away", error=str(error))
-                return 0
-    dispatch.mark_enqueued([hint.batch_id for hint in waiting], now=database_now())
-    return len(waiting)
+            finally:
+                if not accepted:
+                    dispatch.take_back(batch_ids)
+    return len(waiting) if accepted else 0
 
 
 def bound_queues() -> None:

@@ -5,18 +5,22 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
+from django.db import connection, transaction
 
 from domains.models import Domain
+from domains.services import create_domain
 from monitoring import dispatch, tasks
 from monitoring.dispatch import Hint
 from monitoring.models import Batch, Location
 from sentinel.celery import app
 from tests.conftest import NOW, MakeDomain
+from tests.integration.locks import until, waiting_for_locks
 
 PREFIX = "sentinel:probe."
 SCHEDULED = "\x06\x169"  # kombu's separator, and the priority of scheduled checks
@@ -119,3 +123,27 @@ def test_a_queue_whose_messages_matter_is_left_alone(
     tasks.publish(dispatch.unsent())
     tasks.bound_queues()
     assert held(store, place) == [each.pk for each in made]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_is_marked_before_its_message_can_be_taken(store: Any) -> None:
+    """Who takes it may give it back at once, which would be undone by a mark that comes after."""
+    place = Location.objects.create(name=f"t{uuid.uuid4().hex[:12]}")
+    domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=NOW)
+    (batch,) = batches(place, domain, 1)
+    hints = dispatch.unsent()
+
+    def publish() -> int:
+        try:
+            return tasks.publish(hints)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            Batch.objects.select_for_update().get(pk=batch.pk)
+            sending = thread.submit(publish)
+            until(lambda: waiting_for_locks() == 1, "it cannot be marked")
+            assert held(store, place) == []
+        assert sending.result() == 1
+    assert held(store, place) == [batch.pk]

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,10 @@ from monitoring.queues import CONTROL, queue
 from sentinel import embedded, processes
 from sentinel.celery import app
 from sentinel.environment import read_environment
+from tests.integration.locks import until, waiting_for_locks
 
 SOFT, HARD = 2, 4
 """Seconds, in place of the settings': those are for a database that is slow, not for a test."""
-
-
-def until(look: Callable[[], Any], what: str, seconds: float = 40) -> Any:
-    """Wait until what is seen is true; return it."""
-    end = time.monotonic() + seconds
-    while not (seen := look()):
-        if time.monotonic() > end:
-            pytest.fail(f"not within {seconds} s: {what}")
-        time.sleep(0.05)
-    return seen
 
 
 @pytest.fixture
@@ -101,16 +92,6 @@ def waiting(store: Any) -> int:
     return int(store.llen(f"sentinel:{CONTROL}"))
 
 
-def blocked() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        return bool(cursor.fetchone()[0])
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_task_that_hangs_is_ended_and_the_next_one_run(
@@ -121,7 +102,7 @@ def test_a_task_that_hangs_is_ended_and_the_next_one_run(
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE monitoring_batch, monitoring_tick IN ACCESS EXCLUSIVE MODE")
         send("monitoring.sweep")
-        until(blocked, "the sweep waits for the lock")
+        until(waiting_for_locks, "the sweep waits for the lock")
         if frozen:
             os.kill(child, signal.SIGSTOP)
         send("monitoring.retain")

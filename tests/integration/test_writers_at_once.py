@@ -4,7 +4,6 @@ Each test holds a row that both writers come to in the midst of theirs, until bo
 that each has a part of what the other wants: in the wrong order PostgreSQL would end one.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,11 +23,11 @@ from monitoring.recording import record
 from monitoring.results import Result
 from monitoring.schedule import TICK
 from tests.conftest import NOW
+from tests.integration.locks import until, waiting_for_locks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 UP = Outcome(state=State.UP, total_us=1)
-_PATIENCE_SECONDS = 20.0
 
 
 @pytest.fixture
@@ -70,22 +69,11 @@ def begin(threads: ThreadPoolExecutor, *works: Callable[[], int]) -> list[Future
 
     for work in works:
         begun.append(threads.submit(run, work))
-        until = time.monotonic() + _PATIENCE_SECONDS
-        while sum(one.done() for one in begun) + _waiting() < len(begun):
-            assert time.monotonic() < until, "a writer neither waits nor ends"
-            time.sleep(0.01)
-    return begun
-
-
-def _waiting() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")  # one is kept to a transaction's end
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        until(
+            lambda: sum(one.done() for one in begun) + waiting_for_locks() >= len(begun),
+            "it waits or has ended",
         )
-        (number,) = cursor.fetchone()
-        return int(number)
+    return begun
 
 
 def test_two_chunks_with_the_same_rows_in_opposite_orders(location: Location) -> None:
