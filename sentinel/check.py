@@ -1,9 +1,9 @@
 """``sentinel check URL``: the worker's probe from the command line, with nothing else running.
 
 It reads no database, no Redis, no data folder and no key; of the environment only what the
-probe itself goes by: allowed and refused targets, name servers, the trust store. Sentinel's
-own services are not looked for, and so not refused: whoever sits at a shell can reach them
-anyway. Each check asks DNS anew, so each shows how long that takes.
+probe itself goes by: allowed and refused targets, name servers, canaries, the trust store.
+Sentinel's own services are not looked for, and so not refused: whoever sits at a shell can
+reach them anyway. Each check asks DNS anew, so each shows how long that takes.
 
 With ``--json`` each check is one object on a line of its own, with the API's keys and more:
 ``url`` (without its query, as in ``hops``), ``started_at``, ``state``, ``reason``, ``detail``,
@@ -35,8 +35,10 @@ import structlog
 import uvloop
 
 from monitoring import probes
-from monitoring.probes import probe, resolving
+from monitoring.probes import Probe, resolving
+from monitoring.probes.canaries import Canaries
 from monitoring.probes.guard import AllowedTarget, ForbiddenAddress, parse_allowed_targets
+from monitoring.probes.nameservers import in_use
 from monitoring.probes.outcome import Certificate, Hop, Outcome, Phases, Target
 from monitoring.probes.states import Reason, State
 from sentinel.check_options import Options, target_of
@@ -85,7 +87,7 @@ def run(options: Options, environment: Environment, *, as_json: bool, colour: bo
 
     try:
         with view as tell:
-            uvloop.run(_checks(target, options, count))
+            uvloop.run(_checks(target, options, environment, count))
         sys.stdout.flush()
     except SystemExit:  # rich's, with the status 1, when nobody reads any more
         return UNWRITTEN
@@ -98,8 +100,10 @@ def run(options: Options, environment: Environment, *, as_json: bool, colour: bo
     return max(statuses, default=INTERRUPTED)
 
 
-async def _checks(target: Target, options: Options, tell: Tell) -> None:
+async def _checks(target: Target, options: Options, environment: Environment, tell: Tell) -> None:
     """Check again and again, until it was often enough or somebody pressed Ctrl-C."""
+    canaries = Canaries(environment.SENTINEL_CANARIES, lambda: in_use(target.nameservers))
+    probe = canaries.watching(probes.probe)
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None
@@ -109,7 +113,7 @@ async def _checks(target: Target, options: Options, tell: Tell) -> None:
             if number:
                 await asyncio.sleep(options.interval)
             started_at = datetime.now(UTC)
-            outcome = await _check(target, options.timeout)
+            outcome = await _check(probe, target, options.timeout)
             tell(started_at, outcome)
             await resolving.close()  # what it knows: the next one asks anew
     except asyncio.CancelledError:
@@ -119,7 +123,7 @@ async def _checks(target: Target, options: Options, tell: Tell) -> None:
         await probes.close()
 
 
-async def _check(target: Target, seconds: float) -> Outcome:
+async def _check(probe: Probe, target: Target, seconds: float) -> Outcome:
     started = time.monotonic()
     try:
         return await probe(target, asyncio.get_running_loop().time() + seconds)

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -362,6 +363,18 @@ def test_what_was_given_is_sent_and_secrets_are_not_shown(shell: Shell, serve: S
     for result in (drawn, told):
         assert SECRET not in result.stdout + result.stderr
         assert "Basic" not in result.stdout + result.stderr
+
+
+def test_name_servers_that_do_not_answer_are_no_fault_of_the_target(shell: Shell) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        server = f"127.0.0.1:{silent.getsockname()[1]}"
+        result = shell.run(
+            "http://shop.example", "--nameserver", server, "--timeout", "0.5", "--json"
+        )
+    told = of_json(result)
+    assert (told["state"], told["reason"]) == ("internal", "no_network")
+    assert result.returncode == 2
 
 
 def test_it_ends_with_its_time_whatever_the_server_does(shell: Shell, serve: Serve) -> None:
