@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 from django.http import HttpRequest, HttpResponse
@@ -72,7 +72,7 @@ def _in_calendar(instant: datetime) -> datetime:
     # The ends of datetime and of PostgreSQL overflow when they change time zone.
     if not _FIRST_YEAR <= instant.year < _LAST_YEAR:
         raise ValueError(f"it must lie between the years {_FIRST_YEAR} and {_LAST_YEAR}")
-    return instant
+    return instant.astimezone(UTC)  # PostgreSQL knows no zone more than 16 hours away
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(_in_calendar)]
@@ -142,7 +142,8 @@ def read_ledger(
         )
     place = None
     if location is not None:
-        place = Location.objects.filter(name=location).first()
+        known = Location.objects.filter(name=location)
+        place = None if "\0" in location else known.first()  # no text of PostgreSQL's has a NUL
         if place is None:
             raise BadParameter("location", "no domain has ever named it")
     accounts = accounting.accounts(

@@ -195,6 +195,7 @@ def test_the_api_accounts_by_domain_location_and_step(
     ("query", "name"),
     [
         ({"location": "oslo"}, "location"),
+        ({"location": "os\0lo"}, "location"),
         ({"step": "7s"}, "step"),
         ({"step": "5s", "from": "2026-11-01T00:00:00Z"}, "step"),
         ({"step": "0m"}, "step"),
@@ -207,6 +208,23 @@ def test_the_api_names_the_parameter_that_makes_no_sense(
     answer = client.get("/api/monitoring/ledger", query)
     assert answer.status_code == 422
     assert [error["parameter"] for error in answer.json()["errors"]] == [name]
+
+
+@pytest.mark.parametrize("path", ["/api/monitoring/ledger", "/api/monitoring/{}/history"])
+def test_an_instant_may_be_of_any_zone(client: Client, make_domain: MakeDomain, path: str) -> None:
+    """PostgreSQL itself takes none that is sixteen hours or farther away."""
+    span = {"from": "2026-11-23T00:00:00+23:59", "to": "2026-11-23T00:00:00-23:59"}
+    assert client.get(path.format(make_domain().pk), span).status_code == 200
+
+
+@pytest.mark.parametrize("option", ["--from", "--to"])
+@pytest.mark.parametrize("text", ["yesterday", "2026-11-23T00:00:00", "0001-01-01T00:00:00+23:59"])
+def test_an_instant_that_is_none_is_wrong_usage_and_no_violation(
+    db: None, option: str, text: str
+) -> None:
+    with pytest.raises(CommandError, match=f"{option} .*such as 2026-11-23T12:00:00Z") as refused:
+        call_command("verify_ledger", f"{option}={text}")
+    assert refused.value.returncode == 2
 
 
 def violation(start: datetime = NOW, *, location_id: int | None = None) -> Violation | None:

@@ -1,8 +1,8 @@
 """``manage.py verify_ledger``: whether every slot of a span has exactly its row."""
 
 from argparse import ArgumentParser
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -10,12 +10,18 @@ from domains.clock import database_now
 from monitoring.models import Location, Tick
 from monitoring.verification import verify
 
+_FORM: Final = "of RFC 3339, such as 2026-11-23T12:00:00Z"
 
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)  # argparse says which option a ValueError is of
-    if instant.tzinfo is None:
-        raise ValueError(text)
-    return instant
+
+def _instant(option: str, text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    words = f"{option} {text} is no instant with a time zone: write one {_FORM}"
+    raise CommandError(words, returncode=2)
 
 
 class Command(BaseCommand):
@@ -25,11 +31,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take a span and a location."""
-        text = "RFC 3339, such as 2026-11-23T12:00:00Z"
-        parser.add_argument(
-            "--from", dest="start", type=_instant, help=f"{text}; default: the first tick"
-        )
-        parser.add_argument("--to", dest="end", type=_instant, help=f"{text}; default: now")
+        parser.add_argument("--from", dest="start", help=f"{_FORM}; default: the first tick")
+        parser.add_argument("--to", dest="end", help=f"{_FORM}; default: now")
         parser.add_argument("--location", help="the name of one location; default: all")
 
     def handle(self, **options: Any) -> None:
@@ -39,8 +42,10 @@ class Command(BaseCommand):
             CommandError: the ledger does not hold, or an option makes no sense.
         """
         oldest = Tick.objects.order_by("instant").first()
-        end = options["end"] or database_now()
-        start = options["start"] or (oldest.instant if oldest else end - timedelta(days=1))
+        end = database_now() if options["end"] is None else _instant("--to", options["end"])
+        start = oldest.instant if oldest else end - timedelta(days=1)
+        if options["start"] is not None:
+            start = _instant("--from", options["start"])
         if end <= start:
             raise CommandError("--to must be later than --from", returncode=2)
         place = None
