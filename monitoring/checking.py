@@ -203,10 +203,12 @@ class Checker:
     def _renew(self) -> None:
         # What is probed has its time; what is stored takes as long as the database is away.
         until = time.monotonic() - settings.SENTINEL_BATCH_SECONDS
-        held = [pk for pk, work in list(self._open.items()) if not work.left or work.latest > until]
+        known = list(self._open.items())  # others come and go meanwhile
+        stuck = [pk for pk, work in known if work.left and work.latest <= until]
+        held = [pk for pk, _ in known if pk not in stuck]
         if held:
             settling.renew(held, now=database_now())
-        if stuck := len(self._open) - len(held):
+        if stuck:
             log.error("checks do not end", batches=stuck)
         crew.say(in_flight=self._in_flight, unrecorded=len(self._open), lag=self._admission.lag)
 

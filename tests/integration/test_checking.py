@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +310,35 @@ def test_a_check_that_does_not_end_is_given_up(
         assert lease() == last
     release.set()
     assert checker.drain(10)
+
+
+def test_a_batch_that_comes_while_leases_are_renewed_is_not_called_stuck(
+    make_checker: MakeChecker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "RENEW_SECONDS", 0.05)
+    renewing, go_on, release = threading.Event(), threading.Event(), threading.Event()
+
+    async def probe(target: Target, deadline: float) -> Outcome:
+        await asyncio.to_thread(release.wait, 30)
+        return UP
+
+    def now() -> datetime:
+        renewing.set()
+        go_on.wait(30)
+        return database_now()
+
+    monkeypatch.setattr(checking, "database_now", now)
+    checker = make_checker(probe)
+    _, first = plan(1)
+    with capture_logs() as logs:
+        checker.run(lambda: take(first))
+        assert renewing.wait(30)
+        _, second = plan(1)
+        checker.run(lambda: take(second))
+        go_on.set()
+        release.set()
+        assert checker.drain(10)
+    assert "checks do not end" not in [each["event"] for each in logs]
 
 
 def test_a_probe_that_was_cancelled_has_a_row_all_the_same(make_checker: MakeChecker) -> None:
