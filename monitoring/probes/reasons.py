@@ -29,6 +29,14 @@ _WRONG_NAME: Final = frozenset({62, 64})
 _SAYS_NOTHING: Final = "record layer failure"
 """What OpenSSL adds to the cause, when a record cannot be read."""
 
+_NO_TLS: Final = "wrong version number"
+"""What OpenSSL says of bytes that are in no record of TLS at all."""
+
+_OURS: Final = MappingProxyType(
+    {"expected http/, rtsp/ or ice/": "it begins with something else than HTTP/"}
+)
+"""llhttp's words that say little to who does not know it."""
+
 _TIMEOUTS: Final = MappingProxyType(
     {
         "dns": (Reason.DNS_TIMEOUT, "no answer from DNS for {host}"),
@@ -165,6 +173,8 @@ def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: 
             return _hung_up(scene, "hung up")
         case SSL.Error():
             words = _last_words(error) or scene.trace.alert or "broken"
+            if words == _NO_TLS and not scene.trace.alert:
+                words = f"what it answers is no TLS ({words}); is it https?"
             return Failure(State.DOWN, Reason.TLS_ERROR, f"TLS with {peer} failed: {words}")
         case TimeoutError():  # the kernel's own, or one address's share of the time
             return _out_of_time(scene, ": timed out")
@@ -188,7 +198,7 @@ def _unanswered(error: BaseException, scene: Scene) -> Failure | None:  # noqa: 
         case HungUp() | ConnectionError():  # without an errno: the peer is gone
             return _hung_up(scene, str(error) or "hung up")
         case NotHTTP():
-            words = f"the answer from {peer} is not HTTP: {error}"
+            words = f"the answer from {peer} is not HTTP: {_OURS.get(str(error), error)}"
             return Failure(State.DOWN, Reason.PROTOCOL_ERROR, words)
     return None
 
