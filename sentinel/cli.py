@@ -9,7 +9,8 @@ import typer
 
 from sentinel import processes
 from sentinel.check_command import check
-from sentinel.environment import Environment, api_key, read_environment
+from sentinel.environment import Environment, read_environment
+from sentinel.key_files import api_key
 
 DATABASE_WAIT_SECONDS: Final = 60.0
 

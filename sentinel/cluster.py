@@ -19,7 +19,8 @@ import psycopg
 import redis
 
 from sentinel import broker, embedded, processes, pulse
-from sentinel.environment import Environment, api_key
+from sentinel.environment import Environment
+from sentinel.key_files import api_key
 from sentinel.supervisor import Program, ProgramFailed, Supervisor
 
 START_SECONDS: Final = 120.0

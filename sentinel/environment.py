@@ -1,16 +1,11 @@
 """The environment, read through types: each variable once, nonsense refused in one sentence."""
 
-import contextlib
 import difflib
 import os
 import re
-import secrets
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from cryptography.fernet import Fernet
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -103,7 +98,12 @@ def _names(value: Any) -> Any:
     return names
 
 
-def _encryption_keys(value: Any) -> Any:
+def fernet_keys(value: Any) -> Any:
+    """Return comma-separated Fernet keys, each apart; what is no text is left to its type.
+
+    Raises:
+        ValueError: one of them is none; the words are for the operator.
+    """
     if not isinstance(value, str):
         return value
     keys = tuple(part.strip() for part in value.split(",") if part.strip())
@@ -140,7 +140,7 @@ class Environment(BaseSettings):
     REDIS_URL: Annotated[str, AfterValidator(_redis_url)] | None = None
     SENTINEL_SECRET_KEY: Annotated[str, Field(min_length=32)] | None = None
     SENTINEL_ENCRYPTION_KEYS: Annotated[
-        tuple[str, ...] | None, BeforeValidator(_encryption_keys), Field(repr=False)
+        tuple[str, ...] | None, BeforeValidator(fernet_keys), Field(repr=False)
     ] = None
     SENTINEL_API_KEY: Annotated[str, AfterValidator(_api_key)] | None = None
     SENTINEL_HOST: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$")] = "127.0.0.1"
@@ -243,69 +243,3 @@ def read_environment() -> Environment:
         cure = CURES.get(name) or (str(cause) if cause is not None else first["msg"])
         # The value may be a secret: it is never repeated.
         raise SystemExit(f"Sentinel: {name} cannot be used: {cure}.") from None
-
-
-def api_key(environment: Environment) -> str:
-    """Return the bootstrap API key: as given, or one made and kept in the data folder.
-
-    Its form is ``prefix.secret``, with 256 random bits in the secret.
-    """
-    return environment.SENTINEL_API_KEY or secret_from(
-        environment.SENTINEL_DATA_DIR.absolute() / "api_key", new_key
-    )
-
-
-def encryption_keys(environment: Environment) -> tuple[str, ...]:
-    """Return the keys that secrets are encrypted with: as given, or one kept in the data folder.
-
-    The first encrypts, each of them decrypts. The file may hold several, as the variable may.
-
-    Raises:
-        SystemExit: the file holds something else, or cannot be made.
-    """
-    if environment.SENTINEL_ENCRYPTION_KEYS is not None:
-        return environment.SENTINEL_ENCRYPTION_KEYS
-    path = environment.SENTINEL_DATA_DIR.absolute() / "encryption_key"
-    text = secret_from(path, lambda: Fernet.generate_key().decode("ascii"))
-    try:
-        keys: tuple[str, ...] = _encryption_keys(text)
-    except ValueError as error:
-        raise SystemExit(f"Sentinel: {path} cannot be used: {error}.") from None
-    return keys
-
-
-def new_key() -> str:
-    """Return a new API key."""
-    return f"{secrets.token_hex(4)}.{secrets.token_urlsafe(32)}"
-
-
-def secret_from(path: Path, make: Callable[[], str]) -> str:
-    """Return the text in ``path``; where there is none, ``make()`` it and store it, mode 0600.
-
-    Two processes that start at once agree: the file is linked into place complete, and
-    the second link loses.
-
-    Raises:
-        SystemExit: the folder cannot be written.
-    """
-    try:
-        if found := path.read_text(encoding="ascii").strip():
-            return found
-        raise SystemExit(f"Sentinel: {path} is empty: delete it, and another one is made.")
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise SystemExit(f"Sentinel: {path} cannot be read ({error.strerror}).") from None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, encoding="ascii") as draft:
-            draft.write(make() + "\n")
-            draft.flush()
-            with contextlib.suppress(FileExistsError):
-                os.link(draft.name, path)
-    except OSError as error:
-        raise SystemExit(
-            f"Sentinel: the folder {path.parent} cannot be written ({error.strerror}): "
-            "give SENTINEL_DATA_DIR a folder that this user may write."
-        ) from None
-    return path.read_text(encoding="ascii").strip()

@@ -14,7 +14,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from monitoring.queues import CONTROL, probe_queue, queue
 from sentinel import broker, embedded
-from sentinel.environment import encryption_keys, read_environment, secret_from
+from sentinel.environment import read_environment
+from sentinel.key_files import encryption_keys, secret_from
 from sentinel.listeners import listeners
 from sentinel.logs import logging_config
 

@@ -8,7 +8,7 @@ from django.test import Client
 from domains.clock import database_now
 from sentinel.access.keys import BOOTSTRAP, digest_of, find_key, store_bootstrap_key
 from sentinel.access.models import ApiKey
-from sentinel.environment import new_key
+from sentinel.key_files import new_key
 from tests.conftest import KEY, NOW
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from monitoring.probes.guard import parse_allowed_targets, parse_refused_targets
-from sentinel.environment import Environment, encryption_keys, read_environment
+from sentinel.environment import Environment, read_environment
+from sentinel.key_files import encryption_keys
 
 Patch = pytest.MonkeyPatch
 SECRET = "hunter2-hunter2"
