@@ -9,6 +9,7 @@ from django.db.models import F
 from django.db.models.functions import Mod, Now
 from django.db.models.lookups import Exact
 
+from domains import audit  # noqa: F401 - its table, which Django looks for here
 from domains.request import BODILESS_METHODS, MASK
 
 METHODS: Final = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")

@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models.functions import Now
 
+from domains.audit import Actor
+
 
 class ApiKey(models.Model):
     """A key that opens the API until it expires or is revoked.
@@ -37,3 +39,8 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts by this key."""
+        return Actor("key", self.pk, self.name)

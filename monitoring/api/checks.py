@@ -1,0 +1,61 @@
+"""The routes of manual checks."""
+
+import uuid
+from typing import Annotated, Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Path, Router, Status
+
+from domains.api import DomainId
+from domains.clock import database_now
+from domains.schemas import problems
+from domains.services import get_domain
+from monitoring import dispatch, history, tasks
+from monitoring.schemas.results import RunAccepted, RunOut, result_out
+
+router = Router(tags=["monitoring"])
+
+
+class RunNotFound(LookupError):  # noqa: N818 - a 404, not a fault
+    """There is no manual run of that id, or it is so old that it was forgotten."""
+
+    def __init__(self, run_id: uuid.UUID) -> None:
+        super().__init__(f"there is no run {run_id}")
+
+
+@router.get(
+    "/runs/{run_id}",
+    response={200: RunOut, **problems(404)},
+    operation_id="getRun",
+    summary="Read a manual check",
+)
+def read_run(
+    request: HttpRequest,
+    run_id: Annotated[uuid.UUID, Path(description="From the answer that accepted the check.")],
+) -> Any:
+    """Poll a manual check: `pending` until each location has its result. Kept for a day."""
+    found = history.results_of_run(run_id)
+    if found is None:
+        raise RunNotFound(run_id)
+    finished, results = found
+    return {
+        "run_id": run_id,
+        "status": "finished" if finished else "pending",
+        "results": [result_out(result) for result in results],
+    }
+
+
+@router.post(
+    "/{domain_id}/check",
+    response={202: RunAccepted, **problems(404)},
+    operation_id="checkDomain",
+    summary="Check a domain now",
+)
+def check(request: HttpRequest, response: HttpResponse, domain_id: DomainId) -> Any:
+    """Ask for a check ahead of the queue. It is durable when this answers, also without Redis."""
+    domain = get_domain(domain_id)
+    run_id = dispatch.request_check(domain, now=database_now())
+    tasks.publish(dispatch.unsent(run_id=run_id))
+    status_url = request.build_absolute_uri(f"/api/monitoring/runs/{run_id}")
+    response["Location"] = status_url
+    return Status(202, {"run_id": run_id, "status_url": status_url})

@@ -1,0 +1,71 @@
+"""The route of the ledger."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from django.http import HttpRequest
+from ninja import Query, Router
+
+from domains.clock import database_now
+from domains.schemas import problems
+from monitoring import accounting
+from monitoring.api.parameters import BadParameter, EmptySpan, From, To, known_location
+from monitoring.schedule import TICK
+from monitoring.schemas.ledger import LedgerOut, ledger_out
+
+router = Router(tags=["monitoring"])
+
+MOST_BUCKETS: Final = 1500
+"""More parts of a ledger than that are no answer to read."""
+
+_UNITS: Final = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+
+
+@router.get(
+    "/ledger",
+    response={200: LedgerOut, **problems()},
+    operation_id="getLedger",
+    summary="Read the ledger of a span",
+)
+def read_ledger(
+    request: HttpRequest,
+    start: From = None,
+    end: To = None,
+    location: Annotated[str | None, Query(max_length=32, description="Of this location.")] = None,
+    domain_id: Annotated[
+        int | None,
+        Query(ge=1, le=2**31 - 1, description="Of this domain; it may have been deleted."),
+    ] = None,
+    step: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[1-9][0-9]{0,4}[smhd]$",
+            description="Account for each part of this length too, such as 1m, 5m, 1h or 1d.",
+        ),
+    ] = None,
+) -> Any:
+    """Account for every slot that was due; without `from` and `to`, of the last 24 hours."""
+    end = end or database_now()
+    start = start or end - timedelta(days=1)
+    if end <= start:
+        raise EmptySpan
+    length = None if step is None else int(step[:-1]) * _UNITS[step[-1]]
+    if length is not None and (length % TICK or (end - start) / length > MOST_BUCKETS):
+        raise BadParameter(
+            "step",
+            f"give a multiple of 5 seconds that cuts the span into {MOST_BUCKETS} parts or fewer",
+        )
+    place = None if location is None else known_location(location)
+    accounts = accounting.accounts(
+        start,
+        end,
+        step=length,
+        domain_id=domain_id,
+        location_id=None if place is None else place.pk,
+    )
+    return ledger_out(accounts, in_buckets=step is not None)
