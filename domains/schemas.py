@@ -30,6 +30,7 @@ class ErrorItem(Schema):
     detail: str
     pointer: str | None = None
     parameter: str | None = None
+    header: str | None = None
 
 
 class Problem(Schema):

@@ -21,6 +21,15 @@ from domains.services import DomainNotFound
 from monitoring.api import BadParameter, EmptySpan, RunNotFound, observe
 from monitoring.api import router as monitoring_router
 from sentinel.access.authentication import BearerKey, HeaderKey
+from sentinel.idempotency.claims import (
+    HEADER,
+    AnswerLost,
+    BadIdempotencyKey,
+    IdempotencyMismatch,
+    RequestUnderWay,
+    claim,
+    whole,
+)
 from sentinel.problems import (
     CONTENT_TYPE,
     DETAILS,
@@ -97,6 +106,8 @@ api = SentinelAPI(
         ]
     },
 )
+api.add_decorator(whole, mode="view")
+api.add_decorator(claim, mode="operation")
 api.add_router("/domains", domains_router(observe))
 api.add_router("/monitoring", monitoring_router)
 
@@ -143,6 +154,16 @@ def _parameter(name: str, detail: str) -> list[dict[str, str]]:
     return [{"parameter": name, "detail": detail}]
 
 
+def _bad_key(request: HttpRequest, _: BadIdempotencyKey) -> HttpResponse:
+    words = "it must be 1 to 200 visible ASCII characters, such as a random UUID"
+    return invalid(request, [{"header": HEADER, "detail": words}])
+
+
+def _under_way(request: HttpRequest, _: RequestUnderWay) -> HttpResponse:
+    words = f"another request with this {HEADER} is under way: send it again in a second"
+    return problem(request, 409, words, headers={"Retry-After": "1"})
+
+
 # The one table from exception to answer; the most specific class of an exception counts.
 _ANSWERS: Final[dict[type[Exception], Any]] = {
     ValidationError: _invalid,
@@ -159,6 +180,19 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
         request, _parameter("to", "it must be later than `from`")
     ),
     BadParameter: lambda request, error: invalid(request, _parameter(error.name, str(error))),
+    BadIdempotencyKey: _bad_key,
+    IdempotencyMismatch: lambda request, _: problem(
+        request,
+        422,
+        f"this {HEADER} was used for another request: give each request a key of its own",
+    ),
+    RequestUnderWay: _under_way,
+    AnswerLost: lambda request, _: problem(
+        request,
+        409,
+        f"the request with this {HEADER} had its effect, but its answer was encrypted with a key "
+        "that is no longer there: read what came of it",
+    ),
     RequestDataTooBig: lambda request, _: problem(request, 413, DETAILS[413]),
     HttpError: lambda request, error: problem(request, error.status_code, str(error)),
     OperationalError: unavailable,

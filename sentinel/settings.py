@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "monitoring",
     "sentinel",
     "sentinel.access",
+    "sentinel.idempotency",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

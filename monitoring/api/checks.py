@@ -3,6 +3,7 @@
 import uuid
 from typing import Annotated, Any
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Router, Status
 
@@ -55,7 +56,8 @@ def check(request: HttpRequest, response: HttpResponse, domain_id: DomainId) -> 
     """Ask for a check ahead of the queue. It is durable when this answers, also without Redis."""
     domain = get_domain(domain_id)
     run_id = dispatch.request_check(domain, now=database_now())
-    tasks.publish(dispatch.unsent(run_id=run_id))
+    # The request may be part of a larger transaction; a hint before its row would find none.
+    transaction.on_commit(lambda: tasks.publish(dispatch.unsent(run_id=run_id)), robust=True)
     status_url = request.build_absolute_uri(f"/api/monitoring/runs/{run_id}")
     response["Location"] = status_url
     return Status(202, {"run_id": run_id, "status_url": status_url})

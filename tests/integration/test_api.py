@@ -269,10 +269,11 @@ def test_a_bad_parameter_is_named(
 
 
 def test_a_manual_check_is_accepted_and_can_be_polled(
-    client: Client, make_domain: MakeDomain
+    client: Client, make_domain: MakeDomain, django_capture_on_commit_callbacks: Any
 ) -> None:
     domain = make_domain(locations=["local", "paris"])
-    response = client.post(f"/api/monitoring/{domain.pk}/check")
+    with django_capture_on_commit_callbacks(execute=True):
+        response = client.post(f"/api/monitoring/{domain.pk}/check")
     assert response.status_code == 202
     body = response.json()
     assert response["Location"] == body["status_url"]

@@ -1,0 +1,223 @@
+"""``Idempotency-Key``: sent again, one effect and one answer."""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.db import connection, transaction
+from django.test import Client
+
+from domains.models import Domain
+from domains.secrets import seal
+from monitoring.models import Batch
+from sentinel.access.keys import store_bootstrap_key
+from sentinel.idempotency import claims
+from sentinel.idempotency.models import IdempotentRequest
+from tests.conftest import KEY, NOW, MakeDomain
+from tests.integration.locks import until, waiting_for_locks
+from tests.integration.test_api import DOMAINS, assert_problem
+
+BODY = {"name": "x", "url": "http://example.org/"}
+
+
+def send(client: Client, body: Any, key: str | None = "k1", path: str = DOMAINS) -> Any:
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return client.post(path, json.dumps(body), content_type="application/json", headers=headers)
+
+
+def test_the_same_request_again_gets_the_same_answer_and_no_second_effect(client: Client) -> None:
+    first, again = send(client, BODY), send(client, BODY)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.content == first.content
+    assert again["Location"] == first["Location"]
+    assert again["Content-Type"] == first["Content-Type"]
+    assert "Idempotency-Replayed" not in first
+    assert again["Idempotency-Replayed"] == "true"
+    assert Domain.objects.count() == 1
+
+
+def test_without_a_key_each_request_counts(client: Client) -> None:
+    send(client, BODY, None)
+    send(client, BODY, None)
+    assert Domain.objects.count() == 2
+    assert not IdempotentRequest.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (DOMAINS, {**BODY, "name": "y"}),
+        (f"{DOMAINS}?", {**BODY, "tags": ["a"]}),
+        ("/api/monitoring/{domain}/check", BODY),
+    ],
+)
+def test_another_request_under_the_same_key_is_refused(
+    client: Client, path: str, body: dict[str, Any]
+) -> None:
+    domain = send(client, BODY).json()["id"]
+    problem = assert_problem(send(client, body, path=path.format(domain=domain)), 422)
+    assert "Idempotency-Key" in problem["detail"]
+    assert Domain.objects.count() == 1
+    assert not Batch.objects.exists()
+
+
+def test_callers_do_not_share_keys(client: Client) -> None:
+    send(client, BODY)
+    from sentinel.access.models import ApiKey
+
+    ApiKey.objects.update(name="older")
+    other = "other-key-0123456789-0123456789-0123456789"
+    store_bootstrap_key(other, now=NOW)
+    send(Client(headers={"X-API-Key": other}), {**BODY, "name": "y"})
+    assert Domain.objects.count() == 2
+
+
+def test_a_refused_request_may_be_corrected_under_its_key(client: Client) -> None:
+    assert_problem(send(client, {**BODY, "interval": 61}), 422)
+    both = {**BODY, "method": "GET", "body": "x"}
+    assert_problem(send(client, both), 422)  # by a rule between fields, inside the view
+    assert send(client, BODY).status_code == 201
+    assert Domain.objects.count() == 1
+
+
+def test_a_defect_leaves_neither_effect_nor_row(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("domains.api.domain_out", broken)
+        assert_problem(send(client, BODY), 500)
+    assert not Domain.objects.exists()
+    assert not IdempotentRequest.objects.exists()
+    assert send(client, BODY).status_code == 201
+
+
+@pytest.mark.parametrize("key", ["", "a b", "é", "x" * 201, "\x7f"])
+def test_a_key_that_cannot_be_is_named(client: Client, key: str) -> None:
+    problem = assert_problem(send(client, BODY, key), 422)
+    assert problem["errors"][0]["header"] == "Idempotency-Key"
+    assert not Domain.objects.exists()
+
+
+def test_after_a_day_a_key_is_free_again(client: Client) -> None:
+    send(client, BODY)
+    for number in range(12):
+        send(client, BODY, f"other {number}".replace(" ", "-"))
+    IdempotentRequest.objects.update(created_at=NOW - timedelta(days=400))
+    assert send(client, {**BODY, "name": "y"}).status_code == 201
+    assert send(client, {**BODY, "name": "y"})["Idempotency-Replayed"] == "true"
+    # Ten at a time: what is old goes as new ones come.
+    assert IdempotentRequest.objects.count() < 13
+
+
+def test_nothing_of_the_answer_can_be_read_in_the_table(client: Client) -> None:
+    send(client, {**BODY, "name": "canary-5d1f"})
+    row = IdempotentRequest.objects.values_list("headers", "sealed_body", "fingerprint").get()
+    assert "canary" not in repr(row)
+    assert str(row[1]).startswith("gAAAA")  # Fernet's version byte
+
+
+def test_an_answer_that_no_key_opens_any_more(client: Client, settings: Any) -> None:
+    send(client, BODY)
+    settings.SENTINEL_ENCRYPTION_KEYS = (Fernet.generate_key().decode(),)
+    assert seal("x")
+    assert_problem(send(client, BODY), 409)
+    assert Domain.objects.count() == 1
+
+
+def test_a_manual_check_sent_again_is_one_run(
+    client: Client, make_domain: MakeDomain, django_capture_on_commit_callbacks: Any
+) -> None:
+    path = f"/api/monitoring/{make_domain().pk}/check"
+    with django_capture_on_commit_callbacks(execute=True):
+        first = client.post(path, headers={"Idempotency-Key": "k"})
+        again = client.post(path, headers={"Idempotency-Key": "k"})
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json() == again.json()
+    assert Batch.objects.count() == 1
+
+
+def in_threads(count: int, work: Callable[[], Any]) -> list[Any]:
+    """Return what each of several threads got, with a connection of its own."""
+    found: list[Any] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == count
+    return found
+
+
+@pytest.fixture
+def lasting_client(transactional_db: None) -> Client:
+    store_bootstrap_key(KEY, now=NOW)
+    return Client(headers={"Authorization": f"Bearer {KEY}"}, raise_request_exception=False)
+
+
+def test_of_many_at_once_one_has_an_effect(lasting_client: Client) -> None:
+    def work() -> Any:
+        client = Client(headers={"Authorization": f"Bearer {KEY}"})
+        return send(client, BODY)
+
+    answers = in_threads(8, work)
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert sum("Idempotency-Replayed" not in answer for answer in answers) == 1
+    assert Domain.objects.count() == 1
+
+
+def test_one_under_way_for_long_is_told_of(
+    lasting_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "PATIENCE", timedelta(milliseconds=200))
+    with transaction.atomic():
+        IdempotentRequest.objects.create(
+            caller=_caller(), key="k1", fingerprint=b"", created_at=NOW
+        )
+        (answer,) = in_threads(1, lambda: send(lasting_client, BODY))
+    problem = assert_problem(answer, 409)
+    assert answer["Retry-After"] == "1"
+    assert "under way" in problem["detail"]
+    assert not Domain.objects.exists()
+
+
+def test_who_waits_for_one_that_fails_has_the_effect(lasting_client: Client) -> None:
+    answers: list[Any] = []
+
+    def second() -> None:
+        try:
+            answers.append(send(lasting_client, BODY))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=second)
+    with transaction.atomic():
+        IdempotentRequest.objects.create(
+            caller=_caller(), key="k1", fingerprint=b"", created_at=NOW
+        )
+        thread.start()
+        until(waiting_for_locks, "the second waits for the first")
+        transaction.set_rollback(True)
+    thread.join(60)
+    assert answers[0].status_code == 201
+    assert Domain.objects.count() == 1
+
+
+def _caller() -> str:
+    from sentinel.access.models import ApiKey
+
+    return f"key:{ApiKey.objects.get().pk}"
