@@ -1,12 +1,14 @@
 """The routes of domains. What has been observed of them is asked of whoever knows it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router, Status
 
 from domains import services
+from domains.audit import Actor
 from domains.clock import database_now
 from domains.paging import DEFAULT_LIMIT, MAX_LIMIT
 from domains.schemas import (
@@ -38,6 +40,12 @@ def next_link(request: HttpRequest, cursor: str | None) -> str | None:
     return request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
 
 
+def actor_of(request: HttpRequest) -> Actor:
+    """Return who does what a request asks for, with the request's id."""
+    actor: Actor = request.auth.actor  # type: ignore[attr-defined] # Ninja's
+    return replace(actor, request_id=getattr(request, "id", ""))
+
+
 def domains_router(observe: Observe) -> Router:
     """Return the router of ``/domains``.
 
@@ -54,7 +62,7 @@ def domains_router(observe: Observe) -> Router:
     )
     def create(request: HttpRequest, response: HttpResponse, payload: DomainIn) -> Any:
         """Register a URL to be checked; `name` and `url` are enough. Durable when this answers."""
-        domain = services.create_domain(payload.dict(), now=database_now())
+        domain = services.create_domain(payload.dict(), by=actor_of(request), now=database_now())
         response["Location"] = f"{request.path}{domain.pk}"
         return Status(201, domain_out(domain, {}))
 
@@ -93,7 +101,10 @@ def domains_router(observe: Observe) -> Router:
     def change(request: HttpRequest, domain_id: DomainId, payload: DomainPatch) -> Any:
         """Change the fields that are sent; a new schedule holds from the next tick on."""
         domain = services.change_domain(
-            domain_id, payload.dict(exclude_unset=True), now=database_now()
+            domain_id,
+            payload.dict(exclude_unset=True),
+            by=actor_of(request),
+            now=database_now(),
         )
         return domain_out(domain, observe([domain.pk]))
 
@@ -105,7 +116,7 @@ def domains_router(observe: Observe) -> Router:
     )
     def delete(request: HttpRequest, domain_id: DomainId) -> Any:
         """Delete a domain; it is not checked any more, and its history can no longer be read."""
-        services.delete_domain(domain_id, now=database_now())
+        services.delete_domain(domain_id, by=actor_of(request), now=database_now())
         return Status(204, None)
 
     return router

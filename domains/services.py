@@ -6,10 +6,12 @@ from typing import Any, Final
 
 from django.db import connection, transaction
 
+from domains.audit import Actor, Change, record
 from domains.models import Domain, Horizon, PastSchedule
 from domains.paging import decode_cursor, encode_cursor
 from domains.rules import refuse_contradictions, refuse_moved_secrets, secrets_of
 from domains.sealing import columns_of
+from domains.shown import fields_of, shown
 
 SCHEDULE_FIELDS: Final = frozenset({"interval", "enabled", "locations"})
 """A change of these begins a new schedule; slots before it are not due under it."""
@@ -27,7 +29,7 @@ class DomainNotFound(LookupError):  # noqa: N818 - a 404, not a fault
         super().__init__(f"there is no domain {domain_id}")
 
 
-def create_domain(fields: Mapping[str, Any], *, now: datetime) -> Domain:
+def create_domain(fields: Mapping[str, Any], *, by: Actor, now: datetime) -> Domain:
     """Register a domain, due from the next tick on; ``fields`` are valid each by itself.
 
     Raises:
@@ -39,6 +41,7 @@ def create_domain(fields: Mapping[str, Any], *, now: datetime) -> Domain:
     with transaction.atomic():
         domain.scheduled_since = _begin(now)
         domain.save(force_insert=True)
+        _record("domain.created", domain.pk, None, shown(domain), by=by, now=now)
     return domain
 
 
@@ -54,7 +57,7 @@ def get_domain(domain_id: int) -> Domain:
     return domain
 
 
-def change_domain(domain_id: int, fields: Mapping[str, Any], *, now: datetime) -> Domain:
+def change_domain(domain_id: int, fields: Mapping[str, Any], *, by: Actor, now: datetime) -> Domain:
     """Change the given fields and no others; ``fields`` are valid each by itself.
 
     Raises:
@@ -72,16 +75,20 @@ def change_domain(domain_id: int, fields: Mapping[str, Any], *, now: datetime) -
         if changed & SCHEDULE_FIELDS:
             domain.scheduled_since = _end_schedule(domain, now=now)
         url, secrets = domain.url, secrets_of(domain)
+        before = shown(domain, fields_of(changed))
         for name in changed:
             setattr(domain, name, columns[name])
         refuse_contradictions(domain, sent=fields.keys())
         refuse_moved_secrets(domain, url=url, secrets=secrets)
         domain.updated_at = now
         domain.save(update_fields=[*changed, "updated_at", "scheduled_since"])
+        # A secret that changed looks the same: that it did is recorded, what it was is not.
+        after = shown(domain, fields_of(changed))
+        _record("domain.changed", domain.pk, before, after, by=by, now=now)
     return domain
 
 
-def delete_domain(domain_id: int, *, now: datetime) -> None:
+def delete_domain(domain_id: int, *, by: Actor, now: datetime) -> None:
     """Delete a domain and its present state; what was due before stays due.
 
     Raises:
@@ -95,6 +102,22 @@ def delete_domain(domain_id: int, *, now: datetime) -> None:
             raise DomainNotFound(domain_id)
         _end_schedule(domain, now=now)
         domain.delete()
+        _record("domain.deleted", domain_id, shown(domain), None, by=by, now=now)
+
+
+def _record(
+    action: str,
+    domain_id: int,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+    *,
+    by: Actor,
+    now: datetime,
+) -> None:
+    change = Change(
+        action=action, object_kind="domain", object_id=domain_id, before=before, after=after
+    )
+    record([change], by=by, now=now)
 
 
 def forget_schedules(*, before: datetime) -> None:

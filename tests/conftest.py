@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from domains.audit import OPERATOR
 from domains.models import Domain
 from domains.services import create_domain
 from monitoring import partitions
@@ -41,7 +42,7 @@ def make_domain(db: None) -> MakeDomain:
         made += 1
         since = fields.pop("since", NOW)
         defaults = {"name": f"domain {made}", "url": f"http://127.0.0.1:1/{made}"}
-        return create_domain({**defaults, **fields}, now=since)
+        return create_domain({**defaults, **fields}, by=OPERATOR, now=since)
 
     return make
 

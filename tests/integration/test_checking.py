@@ -13,6 +13,7 @@ from django.db import DataError, InternalError, connection
 from pytest_django.fixtures import Settings
 from structlog.testing import capture_logs
 
+from domains.audit import OPERATOR
 from domains.clock import database_now
 from domains.models import Domain
 from domains.services import create_domain, delete_domain
@@ -52,7 +53,9 @@ def make_checker() -> Iterator[MakeChecker]:
 def plan(count: int) -> tuple[list[Domain], Batch]:
     """Register domains and ask for them in one batch, as of now."""
     domains = [
-        create_domain({"name": f"d{n}", "url": f"http://127.0.0.1:1/{n}"}, now=database_now())
+        create_domain(
+            {"name": f"d{n}", "url": f"http://127.0.0.1:1/{n}"}, by=OPERATOR, now=database_now()
+        )
         for n in range(count)
     ]
     run_id = dispatch.request_check(domains[0], now=database_now())
@@ -154,7 +157,7 @@ def test_a_domain_deleted_under_the_batch_has_a_row_all_the_same(
 ) -> None:
     domains, batch = plan(2)
     gone = domains[1].pk
-    delete_domain(gone, now=database_now())
+    delete_domain(gone, by=OPERATOR, now=database_now())
     checker = make_checker(up)
     checker.run(lambda: take(batch))
     assert checker.drain(10)

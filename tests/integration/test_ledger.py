@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
+from domains.audit import OPERATOR
 from domains.models import Domain
 from domains.services import change_domain, delete_domain
 from monitoring import dispatch, ledger, partitions
@@ -62,12 +63,12 @@ def domains(make_domain: MakeDomain) -> list[Domain]:
         make_domain(interval=15),
     ]
     run(NOW, NOW + 3 * MINUTE)
-    change_domain(made[0].pk, {"interval": 20}, now=NOW + 3 * MINUTE)
-    change_domain(made[1].pk, {"locations": ["local"]}, now=NOW + 3 * MINUTE)
-    change_domain(made[3].pk, {"enabled": False}, now=NOW + 3 * MINUTE)
+    change_domain(made[0].pk, {"interval": 20}, by=OPERATOR, now=NOW + 3 * MINUTE)
+    change_domain(made[1].pk, {"locations": ["local"]}, by=OPERATOR, now=NOW + 3 * MINUTE)
+    change_domain(made[3].pk, {"enabled": False}, by=OPERATOR, now=NOW + 3 * MINUTE)
     run(NOW + 3 * MINUTE, NOW + 6 * MINUTE)
-    delete_domain(made[2].pk, now=NOW + 6 * MINUTE)
-    change_domain(made[3].pk, {"enabled": True}, now=NOW + 6 * MINUTE)
+    delete_domain(made[2].pk, by=OPERATOR, now=NOW + 6 * MINUTE)
+    change_domain(made[3].pk, {"enabled": True}, by=OPERATOR, now=NOW + 6 * MINUTE)
     made.append(make_domain(interval=3600, since=NOW + 6 * MINUTE))
     run(NOW + 6 * MINUTE, END, left=1)
     return made

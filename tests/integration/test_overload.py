@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
+from domains.audit import OPERATOR
 from domains.models import Domain
 from domains.services import create_domain
 from monitoring import dispatch, history, settling
@@ -203,6 +204,7 @@ def test_a_check_that_is_seldom_due_waits_rather_than_being_shed(db: None) -> No
     run(workers, 24)
     daily = create_domain(
         {"name": "daily", "url": "http://127.0.0.1:1/", "interval": 86_400},
+        by=OPERATOR,
         now=NOW + 24 * TICK - timedelta(seconds=1),
     )
     run(workers, 1, first=24)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
+from domains.audit import OPERATOR
 from domains.services import create_domain
 from monitoring import ledger, partitions
 from monitoring.ledger import Row
@@ -180,7 +181,7 @@ def test_the_database_refuses_what_means_nothing(db: None, fields: dict[str, Any
 
 
 def test_an_upgrade_keeps_every_row(db: None) -> None:
-    domain = create_domain({"name": "d", "url": "http://127.0.0.1/"}, now=NOW)
+    domain = create_domain({"name": "d", "url": "http://127.0.0.1/"}, by=OPERATOR, now=NOW)
     place = Location.objects.create(name="local")
     hops = '[{"url": "http://a/", "ip": null, "total_us": 3}]'
     seen = {"status_code": 200, "redirects": 0, "state": "up"}

@@ -13,6 +13,7 @@ import pytest
 import redis
 from django.db import connection, transaction
 
+from domains.audit import OPERATOR
 from domains.models import Domain
 from domains.services import create_domain
 from monitoring import dispatch, tasks
@@ -129,7 +130,7 @@ def test_a_queue_whose_messages_matter_is_left_alone(
 def test_a_batch_is_marked_before_its_message_can_be_taken(store: Any) -> None:
     """Who takes it may give it back at once, which would be undone by a mark that comes after."""
     place = Location.objects.create(name=f"t{uuid.uuid4().hex[:12]}")
-    domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=NOW)
+    domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW)
     (batch,) = batches(place, domain, 1)
     hints = dispatch.unsent()
 

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 from django.db import connection
 
+from domains.audit import OPERATOR
 from domains.models import Domain
 from domains.services import create_domain, delete_domain
 from monitoring import history
@@ -145,7 +146,7 @@ def test_rows_of_a_deleted_domain_are_kept_without_a_state(
     neighbour = make_domain()
     record([row(domain, location, 0, UP)])
     late = row(domain, location, 1, DOWN)
-    delete_domain(domain.pk, now=NOW)
+    delete_domain(domain.pk, by=OPERATOR, now=NOW)
     assert record([late, row(neighbour, location, 1, UP)]) == 2
     assert Result.objects.filter(domain_id=late.domain_id).count() == 2
     assert not DomainState.objects.filter(domain_id=late.domain_id).exists()
@@ -170,7 +171,7 @@ def test_deleting_and_recording_at_once_never_fail() -> None:
     location = Location.objects.create(name="local")
     errors: list[Exception] = []
     for number in range(40):
-        domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=NOW)
+        domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW)
         rows = [row(domain, location, number, UP)]
         record(rows)
         start = threading.Barrier(2)
@@ -187,7 +188,9 @@ def test_deleting_and_recording_at_once_never_fail() -> None:
         down = [row(domain, location, number + 1, DOWN)]
         threads = [
             threading.Thread(target=run, args=(partial(record, down),)),
-            threading.Thread(target=run, args=(partial(delete_domain, domain.pk, now=NOW),)),
+            threading.Thread(
+                target=run, args=(partial(delete_domain, domain.pk, by=OPERATOR, now=NOW),)
+            ),
         ]
         for thread in threads:
             thread.start()

@@ -18,6 +18,7 @@ from django.db import connection
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from domains.audit import OPERATOR
 from domains.models import Domain
 from domains.services import create_domain
 from monitoring import partitions
@@ -115,7 +116,7 @@ class Tables:
         names = ("local", "paris")
         fields = {"name": "d", "url": "http://127.0.0.1:1/"}
         return cls(
-            [create_domain(fields, now=NOW) for _ in range(DOMAINS)],
+            [create_domain(fields, by=OPERATOR, now=NOW) for _ in range(DOMAINS)],
             [Location.objects.get_or_create(name=name)[0] for name in names],
         )
 

@@ -10,6 +10,7 @@ import pytest
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.test import override_settings
 
+from domains.audit import OPERATOR
 from domains.clock import database_now
 from domains.models import PastSchedule
 from domains.services import delete_domain
@@ -287,7 +288,7 @@ def test_schedules_are_kept_as_long_as_the_rows_and_ticks_of_their_day(
 ) -> None:
     domain = make_domain(interval=60)
     dispatch.sweep(now=NOW, retention=30 * DAY)
-    delete_domain(domain.pk, now=NOW + timedelta(hours=3))
+    delete_domain(domain.pk, by=OPERATOR, now=NOW + timedelta(hours=3))
     retention.retain(now=NOW + 30 * DAY + timedelta(hours=5), keep=30 * DAY)
     assert Tick.objects.exists()
     assert PastSchedule.objects.exists()

@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from domains.audit import OPERATOR
 from domains.services import delete_domain
 from monitoring import closing, partitions, rolling, rollups, samples
 from monitoring.buckets import DayBucket, FineBucket, HourBucket, LateSlots, Rolled
@@ -357,7 +358,7 @@ def test_a_deleted_domain_takes_its_days_along(make_domain: MakeDomain, location
         store(domain.pk, location, slots(MIDNIGHT, MIDNIGHT + DAY, HOUR))
     tick(MIDNIGHT, MIDNIGHT + DAY)
     roll(MIDNIGHT + DAY + HOUR)
-    delete_domain(going.pk, now=NOW)
+    delete_domain(going.pk, by=OPERATOR, now=NOW)
     closing.note_late([(going.pk, MIDNIGHT), (staying.pk, MIDNIGHT)])
     roll(MIDNIGHT + DAY + HOUR)
     assert list(DayBucket.objects.values_list("domain_id", flat=True)) == [staying.pk]

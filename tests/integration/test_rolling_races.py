@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domains.audit import OPERATOR
 from domains.clock import database_now
 from domains.services import create_domain
 from monitoring import bucket_partitions, ledger, partitions, rolling, tasks
@@ -126,7 +127,7 @@ def test_a_row_counts_once_whenever_it_commits(
     partitions.ensure([MIDNIGHT])
     location, _ = Location.objects.get_or_create(name="local")
     domains = [
-        create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=MIDNIGHT).pk
+        create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=MIDNIGHT).pk
         for _ in range(BATCHES)
     ]
     writers = [
@@ -187,7 +188,9 @@ def test_several_that_roll_up_at_once_make_each_bucket_once() -> None:
     location = Location.objects.create(name="local")
     partitions.ensure([MIDNIGHT])
     for _ in range(6):
-        domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=MIDNIGHT)
+        domain = create_domain(
+            {"name": "d", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=MIDNIGHT
+        )
         record(
             [
                 row(domain.pk, location, MIDNIGHT + number * timedelta(minutes=10))
@@ -221,7 +224,7 @@ def test_several_that_roll_up_at_once_make_each_bucket_once() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_door_rolls_up_what_is_due() -> None:
     start = database_now().replace(minute=0, second=0, microsecond=0) - 2 * HOUR
-    domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=start)
+    domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=start)
     record([row(domain.pk, Location.objects.create(name="local"), start)])
     for hours in range(3):
         Tick.objects.create(instant=start + hours * HOUR, swept_at=start, expected=0)

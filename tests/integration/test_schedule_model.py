@@ -14,6 +14,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domains.audit import OPERATOR
 from domains.models import Domain
 from domains.services import change_domain, create_domain, delete_domain
 from monitoring import dispatch, history, settling
@@ -71,7 +72,7 @@ class World:
             "interval": interval,
             "locations": PLACES[places],
         }
-        domain = create_domain(fields, now=self.now)
+        domain = create_domain(fields, by=OPERATOR, now=self.now)
         present = (interval, tuple(PLACES[places]), self.begins())
         self.domains.append(Known(domain.pk, present))
 
@@ -81,7 +82,7 @@ class World:
         if domain is None:
             return
         begins = self.begins(domain.scheduled_since)
-        after = change_domain(known.pk, fields, now=self.now)
+        after = change_domain(known.pk, fields, by=OPERATOR, now=self.now)
         before = (domain.interval, domain.enabled, domain.locations)
         if before != (after.interval, after.enabled, after.locations):
             known.end(begins)
@@ -93,7 +94,7 @@ class World:
         domain = Domain.objects.filter(pk=known.pk).first()
         if domain is not None:
             known.end(self.begins(domain.scheduled_since))
-            delete_domain(known.pk, now=self.now)
+            delete_domain(known.pk, by=OPERATOR, now=self.now)
 
     def sweep(self, times: int) -> None:
         for _ in range(times):

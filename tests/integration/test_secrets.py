@@ -19,6 +19,7 @@ from django.db import connection, transaction
 from django.test import Client
 
 from domains import rotation, services
+from domains.audit import OPERATOR
 from domains.clock import database_now
 from domains.models import Domain
 from domains.secrets import Undecipherable, seal, unseal
@@ -345,7 +346,7 @@ def test_rotation_renews_every_secret_and_says_which_it_could_not(
     lost = make_domain(headers={"X-Lost": "x", "X-Kept": "y"})
     settings.SENTINEL_ENCRYPTION_KEYS = (OLD,)
     domains = [secret_domain(make_domain) for _ in range(7)]
-    change_domain(lost.pk, {"headers": {"X-Lost": "********", "X-Kept": "z"}}, now=NOW)
+    change_domain(lost.pk, {"headers": {"X-Lost": "********", "X-Kept": "z"}}, by=OPERATOR, now=NOW)
     make_domain()
     settings.SENTINEL_ENCRYPTION_KEYS = (NEW, OLD)
     domains.append(secret_domain(make_domain))
@@ -381,7 +382,7 @@ def test_a_rotation_does_not_undo_a_change_made_meanwhile(
 
     thread = threading.Thread(target=rotate)
     with transaction.atomic():
-        change_domain(domain.pk, {"body": "changed"}, now=NOW)
+        change_domain(domain.pk, {"body": "changed"}, by=OPERATOR, now=NOW)
         thread.start()
         wait_until(
             lambda: Batch.objects.raw(

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from domains.audit import OPERATOR
 from domains.models import Domain
 from domains.services import create_domain
 from monitoring import dispatch, history, ledger, partitions, settling
@@ -262,7 +263,7 @@ def test_settling_costs_as_many_statements_however_much_has_ended(domain: Domain
 
 @pytest.mark.django_db(transaction=True)
 def test_messages_three_times_out_of_order_start_each_batch_once() -> None:
-    domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, now=NOW)
+    domain = create_domain({"name": "d", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW)
     dispatch.add_locations()
     batches = Batch.objects.bulk_create(
         Batch(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 from structlog.testing import capture_logs
 
+from domains.audit import OPERATOR
 from domains.clock import database_now
 from domains.models import Domain
 from domains.services import change_domain, create_domain, delete_domain
@@ -170,7 +171,7 @@ def test_slots_before_registration_or_a_new_schedule_are_not_due(make_domain: Ma
     sweep(NOW + timedelta(seconds=21))
     assert slots_of(domain) == [NOW + n * schedule.TICK for n in (2, 3, 4)]
     change = NOW + timedelta(seconds=32)
-    change_domain(domain.pk, {"interval": 10}, now=change)
+    change_domain(domain.pk, {"interval": 10}, by=OPERATOR, now=change)
     end = NOW + timedelta(seconds=51)
     sweep(end)
     before = [NOW + n * schedule.TICK for n in (2, 3, 4, 5, 6)]
@@ -204,6 +205,7 @@ def test_sweeps_at_once_plan_each_slot_once() -> None:
     ids = [
         create_domain(
             {"name": f"d{n}", "url": "http://127.0.0.1:1/", "interval": 5},
+            by=OPERATOR,
             now=NOW - schedule.TICK,
         ).pk
         for n in range(20)
@@ -234,9 +236,9 @@ def test_what_was_due_before_a_change_stays_due_for_a_late_sweep(make_domain: Ma
     deleted_id = deleted.pk
     sweep(NOW)
     change = NOW + timedelta(seconds=32)
-    change_domain(changed.pk, {"interval": 15}, now=change)
-    change_domain(paused.pk, {"enabled": False}, now=change)
-    delete_domain(deleted_id, now=change)
+    change_domain(changed.pk, {"interval": 15}, by=OPERATOR, now=change)
+    change_domain(paused.pk, {"enabled": False}, by=OPERATOR, now=change)
+    delete_domain(deleted_id, by=OPERATOR, now=change)
     end = NOW + timedelta(seconds=121)
     sweep(end)
     expected = {
@@ -257,7 +259,7 @@ def test_a_domain_that_lived_between_two_sweeps_is_accounted_for(make_domain: Ma
     sweep(NOW)
     domain = make_domain(interval=5, since=NOW + timedelta(seconds=1), locations=["brief"])
     domain_id = domain.pk
-    delete_domain(domain_id, now=NOW + timedelta(seconds=11))
+    delete_domain(domain_id, by=OPERATOR, now=NOW + timedelta(seconds=11))
     sweep(NOW + timedelta(seconds=60))
     assert slots_of(Domain(pk=domain_id)) == [NOW + schedule.TICK, NOW + 2 * schedule.TICK]
 
@@ -271,8 +273,8 @@ def test_the_ledger_balances_while_domains_come_and_go() -> None:
         try:
             while not stop.is_set():
                 fields = {"name": "brief", "url": "http://127.0.0.1:1/", "interval": 5}
-                brief = create_domain(fields, now=NOW - schedule.TICK)
-                delete_domain(brief.pk, now=NOW + timedelta(hours=1))
+                brief = create_domain(fields, by=OPERATOR, now=NOW - schedule.TICK)
+                delete_domain(brief.pk, by=OPERATOR, now=NOW + timedelta(hours=1))
         except Exception as error:
             errors.append(error)
         finally:
@@ -297,8 +299,8 @@ def test_the_ledger_balances_while_domains_come_and_go() -> None:
 def test_a_change_under_a_clock_set_back_takes_no_slot_twice(make_domain: MakeDomain) -> None:
     domain = make_domain(interval=5)
     sweep(NOW)
-    change_domain(domain.pk, {"interval": 10}, now=NOW + timedelta(seconds=7))
-    change_domain(domain.pk, {"interval": 5}, now=NOW + timedelta(seconds=3))
+    change_domain(domain.pk, {"interval": 10}, by=OPERATOR, now=NOW + timedelta(seconds=7))
+    change_domain(domain.pk, {"interval": 5}, by=OPERATOR, now=NOW + timedelta(seconds=3))
     sweep(NOW + timedelta(seconds=20))
     assert slots_of(domain) == [NOW + n * schedule.TICK for n in range(5)]
 
@@ -314,7 +316,7 @@ def test_a_change_that_a_sweep_has_overtaken_begins_after_it(make_domain: MakeDo
 def test_another_name_is_no_new_schedule(make_domain: MakeDomain) -> None:
     domain = make_domain(interval=86_400)
     sweep(NOW)
-    change_domain(domain.pk, {"name": "another"}, now=NOW + timedelta(seconds=6))
+    change_domain(domain.pk, {"name": "another"}, by=OPERATOR, now=NOW + timedelta(seconds=6))
     sweep(NOW + timedelta(seconds=20))
     assert slots_of(domain) == [NOW]
 
@@ -322,7 +324,9 @@ def test_another_name_is_no_new_schedule(make_domain: MakeDomain) -> None:
 def test_the_partition_of_today_is_made_by_the_sweep_itself(db: None) -> None:
     """After days off, and just after midnight: yesterday's and tomorrow's alone are no use."""
     midnight = NOW.replace(hour=0)
-    create_domain({"name": "d", "url": "http://127.0.0.1:1/", "interval": 5}, now=midnight - TICK)
+    create_domain(
+        {"name": "d", "url": "http://127.0.0.1:1/", "interval": 5}, by=OPERATOR, now=midnight - TICK
+    )
     sweep(midnight - TICK)
     after_days = midnight + timedelta(days=9, minutes=3)
     for partition in partitions.existing():
@@ -363,6 +367,7 @@ def test_what_cannot_be_settled_keeps_nobody_from_being_checked(
     monkeypatch.setattr(settling, "settle", refuse)
     domain = create_domain(
         {"name": "d", "url": "http://127.0.0.1:1/", "interval": 5},
+        by=OPERATOR,
         now=database_now() - timedelta(seconds=30),
     )
     with capture_logs() as logs:

@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, transaction
 
+from domains.audit import OPERATOR
 from domains.services import create_domain
 from monitoring import dispatch, ledger, partitions, settling
 from monitoring.ledger import Row
@@ -42,7 +43,7 @@ def row(domain_id: int, location: Location, *, tick: int = 0) -> Row:
 
 def domains(count: int) -> list[int]:
     return [
-        create_domain({"name": f"{number}", "url": "http://127.0.0.1:1/"}, now=NOW).pk
+        create_domain({"name": f"{number}", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW).pk
         for number in range(count)
     ]
 
