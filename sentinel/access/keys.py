@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from sentinel.access.models import ApiKey
+from sentinel.access.scopes import Scope
 
 BOOTSTRAP: Final = "bootstrap"
 PREFIX_CHARS: Final = 8
@@ -28,7 +29,12 @@ def store_bootstrap_key(key: str, *, now: datetime) -> None:
         )
         ApiKey.objects.update_or_create(
             digest=digest,
-            defaults={"name": BOOTSTRAP, "prefix": key[:PREFIX_CHARS], "revoked_at": None},
+            defaults={
+                "name": BOOTSTRAP,
+                "prefix": key[:PREFIX_CHARS],
+                "scopes": [Scope.ADMIN],
+                "revoked_at": None,
+            },
         )
 
 
