@@ -6,7 +6,7 @@ CHECK_ENV := SENTINEL_SECRET_KEY=a-key-for-make-check-alone-4f1c8a6be2d94750b3-7
   SENTINEL_ENCRYPTION_KEYS=bm90aGluZy1pcy1lbmNyeXB0ZWQtYnktdGhpcy1rZXk=
 .DEFAULT_GOAL := help
 
-.PHONY: help install up test check bench bench-scale chaos compose-test lock
+.PHONY: help install up test check bench bench-scale bench-api chaos compose-test lock
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -41,6 +41,9 @@ bench: install ## measure what a check costs, beside others that are installed; 
 
 bench-scale: install ## run the whole cluster at 1,000 to 100,000 domains, a quarter of an hour; SCALE="--help" says more
 	$(BIN)/python -m tests.benchmarks.scale $(SCALE)
+
+bench-api: install ## put load on the API while 10,000 domains are checked; API="--help" says more
+	$(BIN)/python -m tests.benchmarks.api $(API)
 
 chaos: install ## break a running cluster in every way, and print which promises held; CHAOS="--help" says more
 	$(BIN)/python -m tests.chaos $(CHAOS)

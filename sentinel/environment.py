@@ -160,6 +160,9 @@ class Environment(BaseSettings):
     SENTINEL_BATCH_SIZE: Annotated[Number, Field(ge=1, le=1500)] = 500
     SENTINEL_RAW_RETENTION_DAYS: Annotated[Number, Field(ge=2, le=3650)] = 30
     SENTINEL_PARTITION: Literal["daily", "hourly"] = "daily"
+    SENTINEL_API_WORKERS: Annotated[Number, Field(ge=1, le=64)] = 2
+    SENTINEL_API_THREADS: Annotated[Number, Field(ge=1, le=64)] = 4
+    SENTINEL_API_POOL: Annotated[Number, Field(ge=0, le=64)] = 0
     SENTINEL_METRICS_OPEN: Flag = False
     SENTINEL_ALLOWED_HOSTS: Annotated[tuple[str, ...], BeforeValidator(_names)] = ("*",)
     SENTINEL_DOCS: Flag = True
@@ -215,7 +218,10 @@ CURES: Final = {
     "SENTINEL_HOST": "give a host name or an IP address to listen on, such as 127.0.0.1",
     "SENTINEL_LOCATION": "give 1 to 32 lower-case letters, digits and hyphens, such as local",
     "SENTINEL_WORKER_PROCESSES": "give a whole number from 1 to 256, such as 2",
-    "SENTINEL_BATCH_SIZE": "give a whole number of domains from 1 to 2000, such as 500",
+    "SENTINEL_BATCH_SIZE": "give a whole number of domains from 1 to 1500, such as 500",
+    "SENTINEL_API_WORKERS": "give a whole number of processes from 1 to 64, such as 2",
+    "SENTINEL_API_THREADS": "give a whole number of threads from 1 to 64, such as 4",
+    "SENTINEL_API_POOL": "give a whole number of connections from 0 to 64, such as 4",
     "SENTINEL_RAW_RETENTION_DAYS": "give a whole number of days from 2 to 3650, such as 30",
     "SENTINEL_PARTITION": "give daily, or hourly where there are many thousands of domains",
     "SENTINEL_DATA_DIR": "give the path of a folder, such as .sentinel",

@@ -29,7 +29,8 @@ def api(environment: Environment) -> Process:
         (
             *(sys.executable, "-m", "gunicorn", "sentinel.wsgi"),
             *("--bind", f"{bind}:{environment.SENTINEL_PORT}"),
-            *("--workers", "2", "--threads", "4", "--worker-class", "gthread"),
+            *("--workers", str(environment.SENTINEL_API_WORKERS)),
+            *("--threads", str(environment.SENTINEL_API_THREADS), "--worker-class", "gthread"),
             *("--graceful-timeout", "8", "--timeout", "30", "--log-level", "warning"),
             "--no-control-socket",
         )
