@@ -40,22 +40,24 @@ class Problem(Schema):
         json_schema_extra={
             "examples": [
                 {
-                    "type": "about:blank",
-                    "title": "Unprocessable Entity",
+                    "type": "/api/problems/validation",
+                    "title": "Fields or parameters are not valid",
                     "status": 422,
                     "detail": "1 field is not valid",
                     "instance": "/api/domains/",
+                    "request_id": "0f6bd3e8c1f94a47a6d0b6a3a5e1c2d4",
                     "errors": [{"pointer": "#/interval", "detail": "must be a multiple of 5"}],
                 }
             ]
         }
     )
 
-    type: str = "about:blank"
+    type: str
     title: str
     status: int
     detail: str
     instance: str
+    request_id: str | None = None
     errors: list[ErrorItem] | None = None
 
 

@@ -9,14 +9,18 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``listeners``: where the cluster's own services listen, by its settings.
 - ``celery``: the Celery application, its queues and Beat's schedule; ``reconnecting``: how its
   processes wait for Redis, and go on with it.
-- ``api``, ``problems``: the NinjaAPI with its routers, and errors in their one shape.
+- ``api``, ``bodies``: the NinjaAPI with its routers, and how it reads JSON.
+- ``problems``, ``problem_types``, ``problem_pages``: errors in their one shape, the table of their
+  kinds, and the pages of those.
+- ``request_log``, ``security``: each request's id and line, and what browsers are told.
+- ``web_server``: what gunicorn answers and logs by itself, in the same form.
 - ``access``: API keys.
 - ``health``: ``/livez`` and ``/readyz``. ``metrics``: ``/metrics``.
 - ``embedded``: PostgreSQL and Valkey from wheels, as programs to run.
 - ``supervisor``, ``cluster``: ``sentinel up``, the whole cluster as one command.
 - ``processes``, ``pulse``: what each process executes, and how it shows that it works.
 - ``queue_canary``: the messages by which a worker sees that it consumes.
-- ``logs``: one form of log line for all of them.
+- ``logs``: one form of log line for all of them; ``tracebacks``: without the values in messages.
 - ``cli``: the ``sentinel`` command.
 - ``check_command``, ``check``: one URL checked from the command line, after ``check_options``;
   ``waterfall`` draws what came of it, ``tally`` counts what came of many.

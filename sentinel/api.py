@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Swagger
@@ -21,6 +21,7 @@ from domains.services import DomainNotFound
 from monitoring.api import BadParameter, EmptySpan, RunNotFound, observe
 from monitoring.api import router as monitoring_router
 from sentinel.access.authentication import BearerKey, HeaderKey
+from sentinel.bodies import BodyParser, UnreadableBody
 from sentinel.idempotency.claims import (
     HEADER,
     AnswerLost,
@@ -32,7 +33,6 @@ from sentinel.idempotency.claims import (
 )
 from sentinel.problems import (
     CONTENT_TYPE,
-    DETAILS,
     invalid,
     problem,
     unauthenticated,
@@ -90,6 +90,7 @@ api = SentinelAPI(
     description=DESCRIPTION,
     auth=[BearerKey(), HeaderKey()],
     renderer=Renderer(),
+    parser=BodyParser(),
     docs=Swagger(
         settings={
             "persistAuthorization": True,
@@ -150,6 +151,12 @@ def _sent(request: HttpRequest, path: Sequence[str | int], kind: str) -> list[st
     return known
 
 
+def _refused_by_ninja(request: HttpRequest, error: HttpError) -> HttpResponse:
+    if isinstance(error.__cause__, UnreadableBody):
+        return problem(request, 400, str(error.__cause__))
+    return problem(request, error.status_code, str(error))
+
+
 def _parameter(name: str, detail: str) -> list[dict[str, str]]:
     return [{"parameter": name, "detail": detail}]
 
@@ -170,7 +177,7 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
     AuthenticationError: lambda request, _: unauthenticated(request),
     DomainNotFound: lambda request, error: problem(request, 404, str(error)),
     RunNotFound: lambda request, error: problem(request, 404, str(error)),
-    Http404: lambda request, _: problem(request, 404, "there is nothing at this address"),
+    Http404: lambda request, _: problem(request, 404),
     FieldsRefused: _refused,
     BadCursor: lambda request, _: invalid(
         request,
@@ -193,8 +200,9 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
         f"the request with this {HEADER} had its effect, but its answer was encrypted with a key "
         "that is no longer there: read what came of it",
     ),
-    RequestDataTooBig: lambda request, _: problem(request, 413, DETAILS[413]),
-    HttpError: lambda request, error: problem(request, error.status_code, str(error)),
+    RequestDataTooBig: lambda request, _: problem(request, 413),
+    SuspiciousOperation: lambda request, _: problem(request, 400, "the query is not well-formed"),
+    HttpError: _refused_by_ninja,
     OperationalError: unavailable,
     InterfaceError: unavailable,
     Exception: unexpected,

@@ -164,6 +164,7 @@ class Environment(BaseSettings):
     SENTINEL_API_THREADS: Annotated[Number, Field(ge=1, le=64)] = 4
     SENTINEL_API_POOL: Annotated[Number, Field(ge=0, le=64)] = 0
     SENTINEL_METRICS_OPEN: Flag = False
+    SENTINEL_ACCESS_LOG: Flag = True
     SENTINEL_ALLOWED_HOSTS: Annotated[tuple[str, ...], BeforeValidator(_names)] = ("*",)
     SENTINEL_DOCS: Flag = True
 

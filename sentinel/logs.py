@@ -6,6 +6,8 @@ from typing import Any
 import structlog
 from structlog.types import EventDict, Processor
 
+from sentinel.tracebacks import write_traceback
+
 
 def _drop_colour_message(_: Any, __: str, event: EventDict) -> EventDict:
     event.pop("color_message", None)
@@ -41,8 +43,8 @@ def logging_config() -> dict[str, Any]:
                     structlog.dev.ConsoleRenderer(
                         colors=False,
                         pad_event_to=0,
-                        # Plain, because the default prints local variables, secrets included.
-                        exception_formatter=structlog.dev.plain_traceback,
+                        # The default prints local variables, and messages that quote values.
+                        exception_formatter=write_traceback,
                     ),
                 ],
             }

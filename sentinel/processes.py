@@ -30,7 +30,9 @@ def api(environment: Environment) -> Process:
             *(sys.executable, "-m", "gunicorn", "sentinel.wsgi"),
             *("--bind", f"{bind}:{environment.SENTINEL_PORT}"),
             *("--workers", str(environment.SENTINEL_API_WORKERS)),
-            *("--threads", str(environment.SENTINEL_API_THREADS), "--worker-class", "gthread"),
+            *("--threads", str(environment.SENTINEL_API_THREADS)),
+            *("--worker-class", "sentinel.web_server.Worker"),
+            *("--logger-class", "sentinel.web_server.Log"),
             *("--graceful-timeout", "8", "--timeout", "30", "--log-level", "warning"),
             "--no-control-socket",
         )

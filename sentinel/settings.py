@@ -45,6 +45,8 @@ INSTALLED_APPS = [
     "sentinel.idempotency",
 ]
 MIDDLEWARE = [
+    "sentinel.request_log.RequestLogMiddleware",
+    "sentinel.security.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "sentinel.problems.ProblemMiddleware",
@@ -101,6 +103,7 @@ SENTINEL_BATCH_SIZE = ENVIRONMENT.SENTINEL_BATCH_SIZE
 SENTINEL_RAW_RETENTION_DAYS = ENVIRONMENT.SENTINEL_RAW_RETENTION_DAYS
 SENTINEL_PARTITION = ENVIRONMENT.SENTINEL_PARTITION
 SENTINEL_METRICS_OPEN = ENVIRONMENT.SENTINEL_METRICS_OPEN
+SENTINEL_ACCESS_LOG = ENVIRONMENT.SENTINEL_ACCESS_LOG
 # What may be checked beside public addresses, and what may not unless it is named exactly.
 SENTINEL_ALLOWED_TARGETS: Final = ENVIRONMENT.SENTINEL_ALLOWED_TARGETS
 SENTINEL_OWN_ADDRESSES: Final = (

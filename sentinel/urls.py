@@ -1,6 +1,9 @@
 """The addresses of the API process."""
 
+import sys
+
 from django.core.exceptions import DisallowedHost
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
@@ -8,7 +11,8 @@ from django.urls import path
 from sentinel.api import api
 from sentinel.health import livez, readyz
 from sentinel.metrics import metrics
-from sentinel.problems import DETAILS, problem, unexpected
+from sentinel.problem_pages import catalogue, problem_page
+from sentinel.problems import problem, unavailable, unexpected
 
 
 def home(_: HttpRequest) -> HttpResponse:
@@ -17,13 +21,17 @@ def home(_: HttpRequest) -> HttpResponse:
 
 
 def _server_error(request: HttpRequest) -> HttpResponse:
-    return unexpected(request, RuntimeError("see the line before"))
+    # Django calls it while it handles the exception, which it logs nowhere else.
+    error = sys.exception() or RuntimeError("a view answered with status 500")
+    if isinstance(error, OperationalError | InterfaceError):
+        return unavailable(request, error)
+    return unexpected(request, error)
 
 
 def _bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     words = "the Host header is not a name that this API answers to"
     wrong_host = isinstance(exception, DisallowedHost)
-    return problem(request, 400, words if wrong_host else DETAILS[400])
+    return problem(request, 400, words if wrong_host else "the request cannot be read")
 
 
 handler500 = _server_error
@@ -34,5 +42,7 @@ urlpatterns = [
     path("livez", livez),
     path("readyz", readyz),
     path("metrics", metrics),
+    path("api/problems/", catalogue),
+    path("api/problems/<slug:name>", problem_page),
     path("api/", api.urls),
 ]

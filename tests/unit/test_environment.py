@@ -60,6 +60,7 @@ def test_nothing_needs_to_be_set() -> None:
         "SENTINEL_API_THREADS": 4,
         "SENTINEL_API_POOL": 0,
         "SENTINEL_METRICS_OPEN": False,
+        "SENTINEL_ACCESS_LOG": True,
         "SENTINEL_ALLOWED_HOSTS": ("*",),
         "SENTINEL_DOCS": True,
     }

@@ -1,0 +1,126 @@
+"""gunicorn for real, as the cluster runs it: its own errors in our shape, and its log."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from sentinel import processes
+from sentinel.environment import read_environment
+from tests.acceptance.cluster import free_port
+
+CANARY = "canary-7f3c9d51e8"
+
+
+@dataclass
+class Server:
+    """The API process, and what it has said."""
+
+    port: int
+    log: Path
+
+    def raw(self, request: bytes) -> httpx.Response:
+        """Send bytes, and return what is answered before the connection ends."""
+        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+            connection.sendall(request)
+            answer = b""
+            while part := connection.recv(65536):
+                answer += part
+        head, _, body = answer.partition(b"\r\n\r\n")
+        status, *lines = head.decode("latin-1").split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        return httpx.Response(int(status.split()[1]), headers=headers, content=body)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("web")
+    port = free_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SENTINEL_PORT", str(port))
+        program = processes.api(read_environment())
+        log = folder / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                program.argv, env=dict(os.environ), stdout=output, stderr=output
+            )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/livez", timeout=5)
+                break
+            except httpx.TransportError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    pytest.fail(log.read_text())
+                time.sleep(0.1)
+        yield Server(port, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def request(head: str = "GET /livez HTTP/1.1", *headers: str) -> bytes:
+    return "\r\n".join([head, "Host: 127.0.0.1", *headers, "", ""]).encode("latin-1")
+
+
+MALFORMED: list[tuple[bytes, int, str]] = [
+    (request(f"GET /{CANARY}{'x' * 5000} HTTP/1.1"), 414, "uri-too-long"),
+    (request("GET /livez HTTP/1.1", f"X-Api-Key: {CANARY}{'x' * 9000}"), 431, "headers-too-large"),
+    (
+        request("GET /livez HTTP/1.1", *(f"X-{n}: {CANARY}" for n in range(120))),
+        431,
+        "headers-too-large",
+    ),
+    (request(f"{CANARY}"), 400, "bad-request"),
+    (request(f"GET /{CANARY} HTTP/9.9"), 400, "bad-request"),
+    (request(f"G@T /?{CANARY} HTTP/1.1"), 400, "bad-request"),
+    (request("GET / HTTP/1.1", f"X-Api-Key: {CANARY}\x00"), 400, "bad-request"),
+    (request("GET / HTTP/1.1", f"X Y {CANARY}: 1"), 400, "bad-request"),
+    (request("GET / HTTP/1.1", f"{CANARY}"), 400, "bad-request"),
+    (request("POST / HTTP/1.1", "Content-Length: x"), 400, "bad-request"),
+    (request("POST / HTTP/1.1", f"Transfer-Encoding: {CANARY}"), 501, "not-implemented"),
+    (request("POST / HTTP/1.1", f"Expect: {CANARY}"), 417, "expectation-failed"),
+]
+
+
+@pytest.mark.parametrize(("sent", "status", "name"), MALFORMED)
+def test_what_never_reaches_django_is_answered_in_the_same_shape(
+    server: Server, sent: bytes, status: int, name: str
+) -> None:
+    response = server.raw(sent)
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    problem: dict[str, Any] = response.json()
+    assert problem["type"] == f"/api/problems/{name}"
+    assert problem["request_id"] == response.headers["X-Request-Id"]
+    assert CANARY not in response.text
+    text = server.log.read_text()
+    assert problem["request_id"] in text
+    # A path is logged; what stands in a query, a header or a line that is none is not.
+    assert CANARY not in text
+
+
+def test_gunicorn_says_no_line_in_a_form_of_its_own(server: Server) -> None:
+    httpx.get(f"http://127.0.0.1:{server.port}/nothing?{CANARY}")
+    lines = server.log.read_text().splitlines()
+    assert any("path=/nothing" in line and "status=404" in line for line in lines)
+    assert all(line[:2] == "20" for line in lines), lines
+
+
+def test_a_connection_is_kept_over_an_error_of_the_api(server: Server) -> None:
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+        assert client.get("/api/domains/").status_code in {401, 503, 500}
+        assert client.head("/livez").status_code == 200
