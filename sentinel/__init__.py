@@ -9,7 +9,8 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``listeners``: where the cluster's own services listen, by its settings.
 - ``celery``: the Celery application, its queues and Beat's schedule; ``reconnecting``: how its
   processes wait for Redis, and go on with it.
-- ``api``, ``bodies``: the NinjaAPI with its routers, and how it reads JSON.
+- ``api``, ``operations``, ``bodies``: the NinjaAPI with its routers, what every operation refuses,
+  and how it reads JSON.
 - ``problems``, ``problem_types``, ``problem_pages``: errors in their one shape, the table of their
   kinds, and the pages of those.
 - ``request_log``, ``security``: each request's id and line, and what browsers are told.

@@ -12,6 +12,7 @@ from ninja import NinjaAPI, Swagger
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 from ninja.renderers import BaseRenderer
+from ninja.router import BoundRouter
 from pydantic_core import to_json
 
 from domains.api import domains_router
@@ -21,7 +22,7 @@ from domains.services import DomainNotFound
 from monitoring.api import BadParameter, EmptySpan, RunNotFound, observe
 from monitoring.api import router as monitoring_router
 from sentinel.access.authentication import BearerKey, HeaderKey
-from sentinel.bodies import BodyParser, UnreadableBody
+from sentinel.bodies import FORM, BodyParser, UnreadableBody, UnsupportedMediaType, media_type
 from sentinel.idempotency.claims import (
     HEADER,
     AnswerLost,
@@ -31,6 +32,7 @@ from sentinel.idempotency.claims import (
     claim,
     whole,
 )
+from sentinel.operations import make_strict
 from sentinel.problems import (
     CONTENT_TYPE,
     invalid,
@@ -70,7 +72,13 @@ class Renderer(BaseRenderer):
 
 
 class SentinelAPI(NinjaAPI):
-    """Ninja's API, whose schema says that errors are problem documents."""
+    """Ninja's API: its operations are strict, and its schema says what errors are."""
+
+    def _get_bound_routers(self) -> list[BoundRouter]:
+        routers = super()._get_bound_routers()
+        for router in routers:
+            make_strict(router)
+        return routers
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
         """Return the OpenAPI document."""
@@ -153,6 +161,8 @@ def _sent(request: HttpRequest, path: Sequence[str | int], kind: str) -> list[st
 
 def _refused_by_ninja(request: HttpRequest, error: HttpError) -> HttpResponse:
     if isinstance(error.__cause__, UnreadableBody):
+        if media_type(request) == FORM:
+            return problem(request, 415)
         return problem(request, 400, str(error.__cause__))
     return problem(request, error.status_code, str(error))
 
@@ -188,11 +198,7 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
     ),
     BadParameter: lambda request, error: invalid(request, _parameter(error.name, str(error))),
     BadIdempotencyKey: _bad_key,
-    IdempotencyMismatch: lambda request, _: problem(
-        request,
-        422,
-        f"this {HEADER} was used for another request: give each request a key of its own",
-    ),
+    IdempotencyMismatch: lambda request, _: problem(request, 422, kind="idempotency-mismatch"),
     RequestUnderWay: _under_way,
     AnswerLost: lambda request, _: problem(
         request,
@@ -202,6 +208,7 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
     ),
     RequestDataTooBig: lambda request, _: problem(request, 413),
     SuspiciousOperation: lambda request, _: problem(request, 400, "the query is not well-formed"),
+    UnsupportedMediaType: lambda request, _: problem(request, 415),
     HttpError: _refused_by_ninja,
     OperationalError: unavailable,
     InterfaceError: unavailable,
