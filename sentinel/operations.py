@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.http.response import HttpResponseBase
 from ninja.errors import ValidationError
 from ninja.operation import Operation, PathView
 from ninja.params.models import BodyModel, QueryModel
@@ -27,16 +26,6 @@ REPEATED: Final = "repeated_parameter"
 
 class StrictOperation(Operation):
     """Refuses what the operation does not declare."""
-
-    def run(self, request: HttpRequest, **path: Any) -> HttpResponseBase:
-        """Answer a request: who asks and how often first, then what is asked."""
-        refused = super()._run_checks(request)
-        if refused is not None:
-            return refused
-        return super().run(request, **path)
-
-    def _run_checks(self, request: HttpRequest) -> HttpResponse | None:
-        return None  # `run` did, before all else
 
     def _get_values(
         self, request: HttpRequest, path_params: Any, temporal_response: HttpResponse
