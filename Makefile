@@ -6,7 +6,7 @@ CHECK_ENV := SENTINEL_SECRET_KEY=a-key-for-make-check-alone-4f1c8a6be2d94750b3-7
   SENTINEL_ENCRYPTION_KEYS=bm90aGluZy1pcy1lbmNyeXB0ZWQtYnktdGhpcy1rZXk=
 .DEFAULT_GOAL := help
 
-.PHONY: help install up test check bench bench-scale bench-api chaos compose-test lock
+.PHONY: help install up test check bench bench-scale bench-api chaos fuzz compose-test openapi lock
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -28,13 +28,14 @@ up: install ## run the whole cluster on this machine until Ctrl-C
 test: install ## run the whole test suite, with its own servers
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: install ## format, lint, types, import contracts, migrations, deploy settings, known vulnerabilities
+check: install ## format, lint, types, import contracts, migrations, deploy settings, the OpenAPI document
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(CHECK_ENV) $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(CHECK_ENV) $(BIN)/python manage.py check --deploy --fail-level WARNING
+	$(BIN)/python -m tests.openapi lint
 
 bench: install ## measure what a check costs, beside others that are installed; BENCH="--help" says more
 	$(BIN)/python -m tests.benchmarks $(BENCH)
@@ -48,9 +49,17 @@ bench-api: install ## put load on the API while 10,000 domains are checked; API=
 chaos: install ## break a running cluster in every way, and print which promises held; CHAOS="--help" says more
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
+fuzz: install ## send the API 10,000 requests made from its own schema; FUZZ="--help" says more
+	$(BIN)/python -m tests.fuzz $(FUZZ)
+
 compose-test: install ## bring the containers up for real, in a Docker engine of the test's own if none runs
 	$(BIN)/python -m pytest -c tests/compose/pytest.ini tests/compose
+
+openapi: install ## write tests/project/openapi.json anew from the routes
+	$(CHECK_ENV) $(BIN)/python -m tests.openapi write
 
 lock: install ## write the hash-locked requirements anew from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --no-header --generate-hashes pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile -q --universal --no-emit-index-url --no-emit-find-links --no-header --generate-hashes pyproject.toml --extra dev -o requirements-dev.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-header --generate-hashes tests/openapi/requirements.in -o tests/openapi/requirements.txt
+	cd tests/openapi && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --package-lock-only --loglevel=error

@@ -113,10 +113,11 @@ IPVersion = Annotated[
 DegradedAfter = Annotated[
     Annotated[
         float,
-        BeforeValidator(_not_a_flag),
+        # In this order: behind the validator, the schema would have bounds of no meaning.
         Field(
             strict=True, ge=models.MIN_DEGRADED_AFTER, lt=models.MAX_TIMEOUT, allow_inf_nan=False
         ),
+        BeforeValidator(_not_a_flag),
     ]
     | None,
     Field(

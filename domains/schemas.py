@@ -27,10 +27,14 @@ from domains.request_fields import Auth, Body, DegradedAfter, Headers, Http2, IP
 class ErrorItem(Schema):
     """One thing that is wrong with a request."""
 
-    detail: str
-    pointer: str | None = None
-    parameter: str | None = None
-    header: str | None = None
+    detail: Annotated[str, Field(description="What is wrong with it, and the cure.")]
+    pointer: Annotated[
+        str, Field(description="A JSON pointer into the body, where it is of the body.")
+    ] = ""
+    parameter: Annotated[
+        str, Field(description="The parameter's name, where it is one of the address.")
+    ] = ""
+    header: Annotated[str, Field(description="The header's name, where it is one.")] = ""
 
 
 class Problem(Schema):
@@ -52,13 +56,16 @@ class Problem(Schema):
         }
     )
 
-    type: str
+    type: Annotated[str, Field(description="The address of the page that explains it.")]
     title: str
     status: int
-    detail: str
-    instance: str
-    request_id: str | None = None
-    errors: list[ErrorItem] | None = None
+    detail: Annotated[str, Field(description="What is wrong, and the cure.")]
+    instance: Annotated[str, Field(description="The path of the request.")]
+    request_id: Annotated[str, Field(description="Under which the log has it.")] = ""
+    errors: Annotated[
+        list[ErrorItem],
+        Field(default_factory=list, description="Each field or parameter that is wrong."),
+    ]
 
 
 def problems(*statuses: int) -> dict[int, type[Problem]]:

@@ -14,7 +14,6 @@ from packaging.utils import canonicalize_name
 from monitoring import checks
 from monitoring.models import STATES
 from monitoring.probes.states import REASONS, Reason, State
-from sentinel.api import api
 from sentinel.environment import Environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,40 +87,3 @@ def test_a_limit_out_of_order_is_refused_at_the_start(settings: Any) -> None:
 def test_states_and_reasons_are_closed_lists() -> None:
     assert [state.value for state in State] == STATES
     assert set().union(*REASONS.values()) == set(Reason)
-
-
-def operations() -> list[tuple[str, dict[str, Any]]]:
-    paths = api.get_openapi_schema()["paths"]
-    return [
-        (f"{method.upper()} {path}", operation)
-        for path, methods in paths.items()
-        for method, operation in methods.items()
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "operation"), operations(), ids=lambda value: value if isinstance(value, str) else ""
-)
-def test_every_operation_is_documented(name: str, operation: dict[str, Any]) -> None:
-    assert re.fullmatch(r"[a-z]+[A-Za-z]+", operation["operationId"])
-    assert operation["summary"]
-    assert operation["description"]
-    assert {"BearerKey": []} in operation["security"]
-    responses = {int(status): answer for status, answer in operation["responses"].items()}
-    assert {401, 422, 500, 503} <= responses.keys()
-    for status, answer in responses.items():
-        if status >= 400:
-            assert list(answer["content"]) == ["application/problem+json"]
-        elif status != 204:
-            (content,) = answer["content"].values()
-            assert example_of(content), f"{name} {status} has no example"
-
-
-def example_of(content: dict[str, Any]) -> Any:
-    """Return the example of a response, its own or its schema's."""
-    if "example" in content or "examples" in content:
-        return content.get("example") or content.get("examples")
-    schema = content["schema"]
-    if "$ref" in schema:
-        schema = api.get_openapi_schema()["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
-    return schema.get("examples")
