@@ -12,10 +12,44 @@ from domains.weburl import MAX_URL_CHARS, normalise_url
 # Controls, line separators, and what turns the direction of the text around it.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_LOCATION: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+
 
 def _plain(text: str) -> str:
     if match := _CONTROL.search(text):
         raise ValueError(f"it contains the control character {match[0]!r}: remove it")
+    return text
+
+
+def storable(text: str) -> str:
+    """Return a text as it is.
+
+    Raises:
+        ValueError: PostgreSQL's text cannot hold it.
+    """
+    if _UNSTORABLE.search(text):
+        raise ValueError("it holds a NUL or half of a surrogate pair: remove it")
+    return text
+
+
+def _a_location(text: str) -> str:
+    if not _LOCATION.fullmatch(text):
+        raise ValueError(
+            "a location's name is 1 to 32 lower-case letters, digits and hyphens, and begins "
+            "with a letter or digit, such as eu-west-1"
+        )
+    return text
+
+
+def _external_id(text: str) -> str:
+    if text != text.strip():
+        raise ValueError("it begins or ends with white space: remove it")
+    if any(part in ("", ".", "..") for part in text.split("/")):
+        # Clients and proxies rewrite such addresses: it would be another one that arrives.
+        raise ValueError(
+            "between slashes it must have more than nothing, . or ..: it is a part of an address"
+        )
     return text
 
 
@@ -36,6 +70,24 @@ Name = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(_plain),
     Field(description="What people call it."),
+]
+ExternalId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    AfterValidator(_plain),
+    AfterValidator(storable),
+    AfterValidator(_external_id),
+    Field(
+        description="What another system calls it; no two domains have the same.",
+        examples=["cmdb/4711"],
+    ),
+]
+Group = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(_plain),
+    AfterValidator(storable),
+    Field(description="The one group it is of, such as a team or a product.", examples=["Shop"]),
 ]
 Url = Annotated[
     str,
@@ -86,7 +138,13 @@ Tags = Annotated[
     AfterValidator(_distinct),
 ]
 Locations = Annotated[
-    list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]],
+    list[
+        Annotated[
+            str,
+            AfterValidator(_a_location),
+            Field(json_schema_extra={"pattern": f"^{_LOCATION.pattern}$"}),
+        ]
+    ],
     Field(
         min_length=1,
         max_length=20,

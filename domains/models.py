@@ -35,13 +35,15 @@ class Domain(models.Model):
     ``interval`` and ``timeout`` are seconds. ``scheduled_since`` is the instant from which
     the present schedule holds: slots before it are not due. ``phase`` is the offset of the
     regular slots within the interval, in seconds: stored, so that a tick finds by an index
-    what is due at it (``monitoring.schedule`` says the same in Python).
+    what is due at it (``monitoring.schedule`` says the same in Python). ``external_id`` is what
+    another system calls it; ``version`` counts the changes.
 
     What is named ``sealed_…`` is encrypted (``domains.secrets``): ``sealed_headers`` a list
     of [name, sealed value], ``sealed_credential`` the password or token of ``auth_type``.
     The properties show them as people may see them, with a mask in place of each secret.
     """
 
+    external_id = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null is "none"
     name = models.CharField(max_length=200)
     url = models.CharField(max_length=2048)
     method = models.CharField(max_length=7, default="GET")
@@ -62,6 +64,7 @@ class Domain(models.Model):
     degraded_after_us = models.PositiveIntegerField(null=True)
     assertions = models.JSONField(default=list, db_default=[])
     locations = ArrayField(models.CharField(max_length=32), default=default_locations)
+    group = models.CharField(max_length=100, null=True)  # noqa: DJ001 - null is "none"
     tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
     enabled = models.BooleanField(default=True)
     scheduled_since = models.DateTimeField()
@@ -72,6 +75,7 @@ class Domain(models.Model):
         output_field=models.IntegerField(),
         db_persist=True,
     )
+    version = models.PositiveIntegerField(default=1, db_default=1)
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
 
@@ -93,6 +97,17 @@ class Domain(models.Model):
             ),
         ]
         constraints: ClassVar[list[Any]] = [
+            # Of those that have one: a key that rows could refer to would be locked by a rename,
+            # and recording would wait for it.
+            models.UniqueConstraint(
+                name="domain_external_id_unique",
+                fields=["external_id"],
+                condition=models.Q(external_id__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="domain_external_id_not_empty", condition=~models.Q(external_id="")
+            ),
+            models.CheckConstraint(name="domain_group_not_empty", condition=~models.Q(group="")),
             models.CheckConstraint(name="domain_name_not_empty", condition=~models.Q(name="")),
             models.CheckConstraint(
                 name="domain_url_http", condition=models.Q(url__regex=r"^https?://[^/?#@]+/")

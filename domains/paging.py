@@ -3,7 +3,11 @@
 import base64
 import binascii
 import json
-from typing import Any
+import re
+from typing import Any, Final
+
+# What PostgreSQL's text cannot hold.
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -15,7 +19,7 @@ class BadCursor(ValueError):  # noqa: N818 - bad input, answered as such
 
 def encode_cursor(*key: str | int) -> str:
     """Return the cursor of a row."""
-    text = json.dumps(key, separators=(",", ":"))
+    text = json.dumps(key, ensure_ascii=False, separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -33,5 +37,7 @@ def decode_cursor(cursor: str, *kinds: type) -> tuple[Any, ...]:
     if not isinstance(key, list) or [type(part) for part in key] != list(kinds):
         raise BadCursor
     if any(isinstance(part, int) and not -(2**63) <= part < 2**63 for part in key):
+        raise BadCursor
+    if any(isinstance(part, str) and _UNSTORABLE.search(part) for part in key):
         raise BadCursor
     return tuple(key)

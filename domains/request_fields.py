@@ -22,6 +22,12 @@ _WRITE_ONLY: Final = (
 )
 
 
+def _an_object(headers: Any) -> Any:
+    if not isinstance(headers, dict):
+        raise ValueError("it must be an object of header names and values")  # noqa: TRY004 - as pydantic has it
+    return headers
+
+
 def _headers(headers: dict[str, str]) -> dict[str, str]:
     problems = request.header_problems(headers)
     if problems:
@@ -57,6 +63,7 @@ def _not_a_flag(value: Any) -> Any:
 
 Headers = Annotated[
     dict[str, str],
+    BeforeValidator(_an_object),
     AfterValidator(_headers),
     Field(
         description=(

@@ -1,17 +1,20 @@
 """The shapes of domains and of errors in the API. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from ninja import Schema
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from domains import models
 from domains.assertions import Assertions
 from domains.fields import (
     ExpectedStatus,
+    ExternalId,
     Flag,
+    Group,
     Interval,
     Locations,
     Method,
@@ -20,6 +23,7 @@ from domains.fields import (
     Timeout,
     Url,
 )
+from domains.pointers import located
 from domains.request import MASK
 from domains.request_fields import Auth, Body, DegradedAfter, Headers, Http2, IPVersion
 
@@ -73,81 +77,6 @@ def problems(*statuses: int) -> dict[int, type[Problem]]:
     return dict.fromkeys(sorted({401, 422, 500, 503, *statuses}), Problem)
 
 
-class DomainIn(Schema):
-    """What registers a domain: ``name`` and ``url`` are enough."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        hide_input_in_errors=True,
-        json_schema_extra={
-            "examples": [
-                {"name": "Example", "url": "https://example.org/"},
-                {
-                    "name": "Orders",
-                    "url": "https://api.example.org/orders",
-                    "method": "POST",
-                    "headers": {"X-Api-Key": "3Ks9bTqWm2"},
-                    "body": {"dry_run": True},
-                    "degraded_after": 0.5,
-                },
-            ]
-        },
-    )
-
-    name: Name
-    url: Url
-    method: Method = "GET"
-    headers: Headers = Field(default_factory=dict)
-    body: Body = None
-    auth: Auth = None
-    http2: Http2 = False
-    ip_version: IPVersion = "both"
-    interval: Interval = 60
-    timeout: Timeout = 10
-    expected_status: ExpectedStatus = "200-299"
-    degraded_after: DegradedAfter = None
-    assertions: Assertions = Field(default_factory=list)
-    follow_redirects: Flag = True
-    verify_tls: Flag = True
-    locations: Locations = Field(default_factory=models.default_locations)
-    tags: Tags = Field(default_factory=list)
-    enabled: Flag = True
-
-
-def _as_a_patch(schema: dict[str, Any]) -> None:
-    schema["examples"] = [{"interval": 300, "tags": ["shop"]}]
-    for field in schema.get("properties", {}).values():
-        field.pop("default", None)
-
-
-class DomainPatch(Schema):
-    """The fields to change; what is left out stays."""
-
-    model_config = ConfigDict(
-        extra="forbid", hide_input_in_errors=True, json_schema_extra=_as_a_patch
-    )
-
-    # The defaults are never used (only fields that were sent are), and null is refused.
-    name: Name = Field(default="")
-    url: Url = Field(default="")
-    method: Method = Field(default="GET")
-    headers: Headers = Field(default_factory=dict)
-    body: Body = Field(default=None)
-    auth: Auth = Field(default=None)
-    http2: Http2 = Field(default=False)
-    ip_version: IPVersion = Field(default="both")
-    interval: Interval = Field(default=60)
-    timeout: Timeout = Field(default=10)
-    expected_status: ExpectedStatus = Field(default="")
-    degraded_after: DegradedAfter = Field(default=None)
-    assertions: Assertions = Field(default_factory=list)
-    follow_redirects: Flag = Field(default=True)
-    verify_tls: Flag = Field(default=True)
-    locations: Locations = Field(default_factory=list)
-    tags: Tags = Field(default_factory=list)
-    enabled: Flag = Field(default=True)
-
-
 State = Literal["up", "degraded", "down", "internal"]
 
 
@@ -184,8 +113,122 @@ class Observation(Schema):
     certificate: CertificateOut | None = None
 
 
+READ_ONLY: Final = frozenset(
+    {"id", "version", "created_at", "updated_at", "links", *Observation.model_fields}
+)
+"""What answers have of a domain, and requests may not."""
+
+
+class _Written(Schema):
+    """What people send of a domain."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _say_what_is_read_only(cls, value: Any, check: Callable[[Any], Any]) -> Any:
+        try:
+            return check(value)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_context=False, include_input=False)
+            if not any(map(_is_read_only, found)):
+                raise
+            raise located(
+                error.title,
+                [
+                    ("read_only", each["loc"], "this field is read-only: leave it out")
+                    if _is_read_only(each)
+                    else (each["type"], each["loc"], each["msg"])
+                    for each in found
+                ],
+            ) from None
+
+
+def _is_read_only(error: ErrorDetails) -> bool:
+    where = error["loc"]
+    return error["type"] == "extra_forbidden" and len(where) == 1 and where[0] in READ_ONLY
+
+
+class DomainIn(_Written):
+    """What registers a domain: ``name`` and ``url`` are enough."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra={
+            "examples": [
+                {"name": "Example", "url": "https://example.org/"},
+                {
+                    "name": "Orders",
+                    "url": "https://api.example.org/orders",
+                    "method": "POST",
+                    "headers": {"X-Api-Key": "3Ks9bTqWm2"},
+                    "body": {"dry_run": True},
+                    "degraded_after": 0.5,
+                },
+            ]
+        },
+    )
+
+    external_id: ExternalId | None = None
+    name: Name
+    url: Url
+    method: Method = "GET"
+    headers: Headers = Field(default_factory=dict)
+    body: Body = None
+    auth: Auth = None
+    http2: Http2 = False
+    ip_version: IPVersion = "both"
+    interval: Interval = 60
+    timeout: Timeout = 10
+    expected_status: ExpectedStatus = "200-299"
+    degraded_after: DegradedAfter = None
+    assertions: Assertions = Field(default_factory=list)
+    follow_redirects: Flag = True
+    verify_tls: Flag = True
+    locations: Locations = Field(default_factory=models.default_locations)
+    group: Group | None = None
+    tags: Tags = Field(default_factory=list)
+    enabled: Flag = True
+
+
+def _as_a_patch(schema: dict[str, Any]) -> None:
+    schema["examples"] = [{"interval": 300, "tags": ["shop"]}]
+    for field in schema.get("properties", {}).values():
+        field.pop("default", None)
+
+
+class DomainPatch(_Written):
+    """The fields to change; what is left out stays."""
+
+    model_config = ConfigDict(
+        extra="forbid", hide_input_in_errors=True, json_schema_extra=_as_a_patch
+    )
+
+    # The defaults are never used (only fields that were sent are), and null is refused.
+    external_id: ExternalId | None = Field(default=None)
+    name: Name = Field(default="")
+    url: Url = Field(default="")
+    method: Method = Field(default="GET")
+    headers: Headers = Field(default_factory=dict)
+    body: Body = Field(default=None)
+    auth: Auth = Field(default=None)
+    http2: Http2 = Field(default=False)
+    ip_version: IPVersion = Field(default="both")
+    interval: Interval = Field(default=60)
+    timeout: Timeout = Field(default=10)
+    expected_status: ExpectedStatus = Field(default="")
+    degraded_after: DegradedAfter = Field(default=None)
+    assertions: Assertions = Field(default_factory=list)
+    follow_redirects: Flag = Field(default=True)
+    verify_tls: Flag = Field(default=True)
+    locations: Locations = Field(default_factory=list)
+    group: Group | None = Field(default=None)
+    tags: Tags = Field(default_factory=list)
+    enabled: Flag = Field(default=True)
+
+
 _DOMAIN_EXAMPLE: Final[dict[str, JsonValue]] = {
     "id": 1,
+    "external_id": "cmdb/4711",
     "name": "Example",
     "url": "https://example.org/",
     "method": "GET",
@@ -202,8 +245,10 @@ _DOMAIN_EXAMPLE: Final[dict[str, JsonValue]] = {
     "follow_redirects": True,
     "verify_tls": True,
     "locations": ["local"],
+    "group": "Shop",
     "tags": [],
     "enabled": True,
+    "version": 1,
     "created_at": "2026-11-23T12:00:00Z",
     "updated_at": "2026-11-23T12:00:00Z",
     "state": "up",
@@ -226,7 +271,24 @@ _DOMAIN_EXAMPLE: Final[dict[str, JsonValue]] = {
         "not_after": "2027-02-01T08:00:00Z",
         "problem": None,
     },
+    "links": {
+        "self": "http://127.0.0.1:8000/api/domains/1",
+        "history": "http://127.0.0.1:8000/api/monitoring/1/history",
+        "summary": "http://127.0.0.1:8000/api/monitoring/1/summary",
+        "transitions": "http://127.0.0.1:8000/api/monitoring/1/transitions",
+        "check": "http://127.0.0.1:8000/api/monitoring/1/check",
+    },
 }
+
+
+class Links(Schema):
+    """Where the rest of a domain is; ``check`` takes a POST."""
+
+    self: str
+    history: str
+    summary: str
+    transitions: str
+    check: str
 
 
 class DomainOut(Schema):
@@ -235,6 +297,7 @@ class DomainOut(Schema):
     model_config = ConfigDict(json_schema_extra={"examples": [_DOMAIN_EXAMPLE]})
 
     id: int
+    external_id: str | None
     name: str
     url: str
     method: str
@@ -251,8 +314,12 @@ class DomainOut(Schema):
     follow_redirects: bool
     verify_tls: bool
     locations: list[str]
+    group: str | None
     tags: list[str]
     enabled: bool
+    version: Annotated[
+        int, Field(description="Counts the changes of all above; the ETag says the same.")
+    ]
     created_at: datetime
     updated_at: datetime
     state: State | None
@@ -263,10 +330,11 @@ class DomainOut(Schema):
         Field(description="When the target's certificate ends; the soonest over its locations."),
     ]
     certificate: CertificateOut | None
+    links: Links
 
 
 class DomainPage(Schema):
-    """A page of domains by id; ``next`` is the address of the page after it, null on the last."""
+    """A page of domains; ``next`` is the address of the page after it, null on the last."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"items": [_DOMAIN_EXAMPLE], "next": None}]}
@@ -276,18 +344,32 @@ class DomainPage(Schema):
     next: str | None
 
 
-def domain_out(domain: models.Domain, seen: Mapping[int, Observation]) -> dict[str, Any]:
-    """Return the fields of a ``DomainOut``."""
+_STORED: Final = [
+    name
+    for name in DomainOut.model_fields
+    if name not in Observation.model_fields and name != "links"
+]
+
+
+def domain_out(
+    domain: models.Domain, seen: Mapping[int, Observation], *, origin: str
+) -> dict[str, Any]:
+    """Return the fields of a ``DomainOut``.
+
+    Args:
+        domain: as it is stored.
+        seen: what has been seen of it, by id.
+        origin: what the addresses in it begin with.
+    """
     observation = seen.get(domain.pk, Observation())
     return {
-        **{
-            name: getattr(domain, name)
-            for name in DomainOut.model_fields
-            if name not in Observation.model_fields
+        **{name: getattr(domain, name) for name in _STORED},
+        **{name: getattr(observation, name) for name in Observation.model_fields},
+        "links": {
+            "self": f"{origin}/api/domains/{domain.pk}",
+            **{
+                name: f"{origin}/api/monitoring/{domain.pk}/{name}"
+                for name in ("history", "summary", "transitions", "check")
+            },
         },
-        "state": observation.state,
-        "since": observation.since,
-        "last_result": observation.last_result,
-        "tls_expires_at": observation.tls_expires_at,
-        "certificate": observation.certificate,
     }

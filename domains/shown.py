@@ -7,6 +7,7 @@ from typing import Any, Final
 from domains.models import Domain
 
 FIELDS: Final = (
+    "external_id",
     "name",
     "url",
     "method",
@@ -23,6 +24,7 @@ FIELDS: Final = (
     "follow_redirects",
     "verify_tls",
     "locations",
+    "group",
     "tags",
     "enabled",
 )

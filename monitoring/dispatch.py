@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from domains.models import Domain
-from domains.services import take_schedules
+from domains.schedules import take_schedules
 from monitoring import partitions
 from monitoring.due import PATIENCE_SECONDS, RUN_TICKS, SERVED_SECONDS, WAITING_SECONDS
 from monitoring.models import Batch, Location, Tick

@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 from django.db import OperationalError
 
-from domains.services import forget_schedules
+from domains.schedules import forget_schedules
 from monitoring import crew, partitions
 from monitoring.models import Batch, Tick
 

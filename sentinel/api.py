@@ -1,7 +1,6 @@
 """The NinjaAPI: its routers, and the one table from exception to answer."""
 
 import json
-from collections.abc import Sequence
 from typing import Any, Final
 
 from django.conf import settings
@@ -16,10 +15,12 @@ from ninja.router import BoundRouter
 from pydantic_core import to_json
 
 from domains.api import domains_router
+from domains.conflicts import Conflict, DomainNotFound, VersionMismatch
 from domains.paging import BadCursor
+from domains.preconditions import BadHeader
+from domains.refusals import sent, words
 from domains.rules import FieldsRefused, pointer
-from domains.services import DomainNotFound
-from monitoring.api import BadParameter, EmptySpan, RunNotFound, observe
+from monitoring.api import BadParameter, EmptySpan, RunNotFound, observe, of_states
 from monitoring.api import router as monitoring_router
 from sentinel.access.authentication import BearerKey, HeaderKey
 from sentinel.bodies import FORM, BodyParser, UnreadableBody, UnsupportedMediaType, media_type
@@ -41,14 +42,6 @@ from sentinel.problems import (
     unavailable,
     unexpected,
 )
-
-CURES: Final = {
-    "extra_forbidden": "there is no such field: remove it, or look up its name at /api/docs",
-    "missing": "this field is required",
-    # Pydantic's own words repeat what was sent.
-    "union_tag_invalid": "there is no such type: look the types up at /api/docs",
-    "union_tag_not_found": "its type is missing: look the types up at /api/docs",
-}
 
 
 class Renderer(BaseRenderer):
@@ -99,7 +92,7 @@ api = SentinelAPI(
 )
 api.add_decorator(whole, mode="view")
 api.add_decorator(claim, mode="operation")
-api.add_router("/domains", domains_router(observe))
+api.add_router("/domains", domains_router(observe, of_states))
 api.add_router("/monitoring", monitoring_router)
 
 
@@ -114,31 +107,14 @@ def _refused(request: HttpRequest, error: FieldsRefused) -> HttpResponse:
 def _item(request: HttpRequest, item: dict[str, Any]) -> dict[str, str]:
     """Return one field's error: a JSON pointer into the body, or the parameter's name."""
     where, *path = item["loc"]
-    message = CURES.get(item["type"], item["msg"].removeprefix("Value error, "))
+    message = words(item)
     if where == "body" and len(path) < 2 and item["type"] in ("missing", "model_attributes_type"):
         message = "the body must be a JSON object"
     if where == "body":
         # The first part is the name of the view's argument, which the client never sees.
-        return {"pointer": pointer(*_sent(request, path[1:], item["type"])), "detail": message}
+        place = json.loads(request.body or "null")
+        return {"pointer": pointer(*sent(place, path[1:], item["type"])), "detail": message}
     return {"parameter": str(path[-1]) if path else str(where), "detail": message}
-
-
-def _sent(request: HttpRequest, path: Sequence[str | int], kind: str) -> list[str | int]:
-    """Return the parts of a path that the client knows.
-
-    Pydantic puts names of its own among them: the type that it took for one of several,
-    and "[key]" where it means the name of a field.
-    """
-    place = json.loads(request.body or "null")
-    known: list[str | int] = []
-    for number, part in enumerate(path, start=1):
-        try:
-            place = place[part]
-        except (LookupError, TypeError):
-            if kind != "missing" or number < len(path):
-                continue
-        known.append(part)
-    return known
 
 
 def _refused_by_ninja(request: HttpRequest, error: HttpError) -> HttpResponse:
@@ -171,6 +147,9 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
     RunNotFound: lambda request, error: problem(request, 404, str(error)),
     Http404: lambda request, _: problem(request, 404),
     FieldsRefused: _refused,
+    Conflict: lambda request, error: problem(request, 409, str(error)),
+    VersionMismatch: lambda request, error: problem(request, 412, str(error)),
+    BadHeader: lambda request, error: invalid(request, _parameter(error.name, str(error))),
     BadCursor: lambda request, _: invalid(
         request,
         _parameter("cursor", "it is not from a `next` link of this list: start without one"),

@@ -5,9 +5,9 @@ from ninja import Router
 from monitoring.api import checks, history, ledger, summary
 from monitoring.api.checks import RunNotFound
 from monitoring.api.parameters import BadParameter, EmptySpan
-from monitoring.api.present import observe
+from monitoring.api.present import observe, of_states
 
-__all__ = ["BadParameter", "EmptySpan", "RunNotFound", "observe", "router"]
+__all__ = ["BadParameter", "EmptySpan", "RunNotFound", "observe", "of_states", "router"]
 
 router = Router()
 # Before those of one domain: a fixed word is no domain's id.

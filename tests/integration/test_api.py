@@ -116,7 +116,7 @@ def test_name_and_url_are_enough(client: Client) -> None:
         ("tags", ["a", "a"], "twice"),
         ("tags", "a", "valid list"),
         ("locations", [], "at least 1"),
-        ("locations", ["Nowhere!"], "pattern"),
+        ("locations", ["Nowhere!"], "lower-case letters, digits and hyphens"),
         ("enabled", None, "valid boolean"),
         ("interwal", 60, "no such field"),
     ],
@@ -158,7 +158,7 @@ def test_a_change_touches_what_was_sent_and_no_more(client: Client) -> None:
     path = f"{DOMAINS}{created['id']}"
     before = Domain.objects.get().scheduled_since
     changed = patch(client, path, {"name": "y", "tags": ["a", "b"]}).json()
-    assert {**created, "name": "y", "tags": ["a", "b"]} == {
+    assert {**created, "name": "y", "tags": ["a", "b"], "version": 2} == {
         **changed,
         "updated_at": created["updated_at"],
     }
@@ -380,7 +380,7 @@ def test_a_defect_is_a_500_that_tells_nothing_but_a_number(
     def defect(**_: Any) -> None:
         raise RuntimeError("the secret inside")
 
-    monkeypatch.setattr("domains.services.page_of_domains", defect)
+    monkeypatch.setattr("domains.listing.page_of_domains", defect)
     problem = assert_problem(client.get(DOMAINS), 500)
     assert "secret" not in json.dumps(problem)
 
@@ -404,6 +404,14 @@ OPERATIONS = [
     ("get", "/api/domains/1"),
     ("patch", "/api/domains/1"),
     ("delete", "/api/domains/1"),
+    ("get", "/api/domains/by-external-id/a"),
+    ("put", "/api/domains/by-external-id/a"),
+    ("post", "/api/domains/bulk/create"),
+    ("post", "/api/domains/bulk/upsert"),
+    ("post", "/api/domains/bulk/update"),
+    ("post", "/api/domains/bulk/pause"),
+    ("post", "/api/domains/bulk/resume"),
+    ("post", "/api/domains/bulk/delete"),
     ("post", "/api/monitoring/1/check"),
     ("get", "/api/monitoring/1/history"),
     ("get", "/api/monitoring/1/summary"),

@@ -10,7 +10,7 @@ from django.test import Client
 
 from domains.clock import database_now
 from domains.models import Domain
-from domains.schemas import Observation
+from domains.schemas import READ_ONLY
 from monitoring import dispatch
 from monitoring.claiming import claim
 from monitoring.models import Batch
@@ -142,8 +142,7 @@ def test_a_domain_that_was_read_can_be_sent_back_and_loses_nothing(client: Clien
         degraded_after=1.5,
     )
     before = target(domain)
-    observed = {"id", "created_at", "updated_at", *Observation.model_fields}
-    configured = {name: value for name, value in domain.items() if name not in observed}
+    configured = {name: value for name, value in domain.items() if name not in READ_ONLY}
     assert change(client, domain, **configured) == domain  # updated_at included
     assert target(domain) == before
     edited = {**configured, "name": "y", "headers": {**configured["headers"], "X-Three": "3"}}
@@ -171,7 +170,7 @@ def test_what_is_left_out_stays_and_null_removes(client: Client) -> None:
     domain = register(
         client, method="POST", headers={"X": "1"}, body="b", auth=BEARER, degraded_after=2
     )
-    assert change(client, domain, name="y") == {**domain, "name": "y"} | {
+    assert change(client, domain, name="y") == {**domain, "name": "y", "version": 2} | {
         "updated_at": client.get(f"{DOMAINS}{domain['id']}").json()["updated_at"]
     }
     changed = change(client, domain, headers={}, body=None, auth=None, degraded_after=None)
@@ -225,12 +224,12 @@ def test_a_mask_is_of_its_own_kind_of_credentials(client: Client) -> None:
         ({"headers": {"X-A": 5}}, "#/headers/X-A", "valid string"),
         ({"headers": {"X-A": None}}, "#/headers/X-A", "valid string"),
         ({"headers": {"a b": "c"}}, "#/headers", "name 1"),
-        ({"headers": None}, "#/headers", "valid dictionary"),
-        ({"headers": [["a", "b"]]}, "#/headers", "valid dictionary"),
+        ({"headers": None}, "#/headers", "an object of header names and values"),
+        ({"headers": [["a", "b"]]}, "#/headers", "an object of header names and values"),
         ({"body": 5}, "#/body", "a text, a JSON object or array, or null"),
         ({"body": "x" * 65_537, "method": "POST"}, "#/body", "64 KiB"),
         ({"auth": {}}, "#/auth", "type"),
-        ({"auth": "x"}, "#/auth", "dictionary"),
+        ({"auth": "x"}, "#/auth", "a JSON object"),
         ({"auth": {"type": "digest"}}, "#/auth", "no such type"),
         ({"auth": {"type": "basic", "username": "a"}}, "#/auth/password", "required"),
         ({"auth": {**BASIC, "username": "a:b"}}, "#/auth/username", "colon"),

@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet, MultiFernet
 from django.db import connection, transaction
 from django.test import Client
 
-from domains import rotation, services
+from domains import rotation, writing
 from domains.audit import OPERATOR
 from domains.clock import database_now
 from domains.models import Domain
@@ -224,10 +224,10 @@ def test_a_secret_is_nowhere_but_where_it_is_sent(
         def defect(domain: Domain, **_: Any) -> None:
             raise RuntimeError(f"a defect with {domain!r} {domain}")
 
-        broken.setattr(services, "refuse_contradictions", defect)
+        broken.setattr(writing, "refuse_contradictions", defect)
         for body in good_bodies():
             answered(post(client, DOMAINS, body), 500)
-        broken.setattr(services, "refuse_contradictions", lambda domain, **_: None)
+        broken.setattr(writing, "refuse_contradictions", lambda domain, **_: None)
         refused = good_bodies()[1] | {"method": "GET"}
         answered(post(client, DOMAINS, refused), 500)
 

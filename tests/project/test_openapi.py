@@ -101,7 +101,7 @@ def test_an_operation_says_what_it_does(path: str, operation: dict[str, Any]) ->
     assert operation["description"].endswith((".", ".*")), operation["description"]
     (tag,) = operation["tags"]
     assert tag in TAGS
-    secured = [{"BearerKey": []}, {"HeaderKey": []}]
+    secured: list[dict[str, list[str]]] = [{"BearerKey": []}, {"HeaderKey": []}]
     assert operation["security"] in ([], secured)
     assert operation["security"] == ([] if path.startswith("/api/problems/") else secured)
 

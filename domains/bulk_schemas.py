@@ -1,0 +1,214 @@
+"""The shapes of requests about many domains, and of their answers. No I/O."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from ninja import Schema
+from pydantic import ConfigDict, Field, ValidationError, WrapValidator, model_validator
+
+from domains.bulk import MOST, Reference, Refusal
+from domains.conflicts import DomainNotFound, VersionMismatch
+from domains.fields import ExternalId
+from domains.refusals import refusal
+from domains.rules import FieldsRefused
+from domains.schemas import DomainIn, DomainOut, DomainPatch, ErrorItem
+
+
+def _or_refusal(value: Any, check: Callable[[Any], Any]) -> Any:
+    """Validate one item; what is wrong with it becomes its result, and stops no other."""
+    try:
+        return check(value)
+    except ValidationError as error:
+        return refusal(value, error.errors(include_url=False))
+
+
+Kept = WrapValidator(_or_refusal)
+Number = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
+_STRICT: Final = ConfigDict(extra="forbid", hide_input_in_errors=True)
+DryRun = Annotated[
+    bool,
+    Field(
+        strict=True,
+        description="Whether to say what would become of each item, and change nothing.",
+    ),
+]
+
+
+class DomainPut(DomainIn):
+    """A whole domain by its external_id; fields left out take their defaults."""
+
+    external_id: ExternalId
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"external_id": "cmdb/4711", "name": "Example", "url": "https://example.org/"}
+            ]
+        }
+    )
+
+
+class BulkCreate(Schema):
+    """Domains to register."""
+
+    model_config = _STRICT
+
+    items: Annotated[list[Annotated[DomainIn, Kept]], Field(min_length=1, max_length=MOST)]
+    dry_run: DryRun = False
+
+
+class BulkPut(Schema):
+    """Domains to register or replace."""
+
+    model_config = _STRICT
+
+    items: Annotated[list[Annotated[DomainPut, Kept]], Field(min_length=1, max_length=MOST)]
+    dry_run: DryRun = False
+
+
+class Named(Schema):
+    """A domain by its `id` or its `external_id`; with `version` only while it is at that."""
+
+    model_config = _STRICT
+
+    id: Number | None = None
+    external_id: ExternalId | None = None
+    version: Annotated[
+        int | None, Field(strict=True, ge=1, description="As If-Match: another one is a 412.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_name(self) -> "Named":
+        if (self.id is None) == (self.external_id is None):
+            raise ValueError("give either id or external_id")
+        return self
+
+    def reference(self) -> Reference:
+        """Return it as services have it."""
+        wanted = self.external_id if self.id is None else self.id
+        assert wanted is not None
+        return Reference(wanted, self.version)
+
+
+class NamedChange(Named):
+    """The fields to change of one domain; what is left out stays."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"id": 17, "version": 3, "changes": {"interval": 300, "tags": ["shop"]}}]
+        }
+    )
+
+    changes: DomainPatch
+
+
+class BulkChange(Schema):
+    """Changes of domains, each by its own item. A domain may be named once."""
+
+    model_config = _STRICT
+
+    items: Annotated[list[Annotated[NamedChange, Kept]], Field(min_length=1, max_length=MOST)]
+    dry_run: DryRun = False
+
+
+class Selection(Schema):
+    """Domains by `ids` or by `external_ids`. A domain may be named once."""
+
+    model_config = ConfigDict(
+        extra="forbid", hide_input_in_errors=True, json_schema_extra={"examples": [{"ids": [1, 2]}]}
+    )
+
+    ids: Annotated[list[Annotated[Number, Kept]] | None, Field(min_length=1, max_length=MOST)] = (
+        None
+    )
+    external_ids: Annotated[
+        list[Annotated[ExternalId, Kept]] | None, Field(min_length=1, max_length=MOST)
+    ] = None
+    dry_run: DryRun = False
+
+    @model_validator(mode="after")
+    def _one_list(self) -> "Selection":
+        lists = [name for name in _LISTS if getattr(self, name, None) is not None]
+        if len(lists) != 1:
+            known = [name for name in _LISTS if name in type(self).model_fields]
+            raise ValueError(f"give exactly one of {', '.join(known)}")
+        return self
+
+    def references(self) -> list[Reference | Refusal]:
+        """Return the domains that are meant, in the order of the request."""
+        names: list[Any] = [*(self.ids or ()), *(self.external_ids or ())]
+        return [name if isinstance(name, Refusal) else Reference(name) for name in names]
+
+
+_LISTS: Final = ("ids", "external_ids", "items")
+
+
+class BulkSelection(Selection):
+    """Domains by `ids`, by `external_ids`, or by `items` with a version. Each once."""
+
+    items: Annotated[list[Annotated[Named, Kept]] | None, Field(min_length=1, max_length=MOST)] = (
+        None
+    )
+
+    def references(self) -> list[Reference | Refusal]:
+        """Return the domains that are meant, in the order of the request."""
+        if self.items is None:
+            return super().references()
+        items: list[Any] = self.items
+        return [item if isinstance(item, Refusal) else item.reference() for item in items]
+
+
+class ItemProblem(Schema):
+    """Why an item was refused: a problem (RFC 9457) whose pointers lead into the item."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ErrorItem] | None = None
+
+
+class BulkResult(Schema):
+    """What became of one item; `status` is what the request for it alone would answer."""
+
+    index: int
+    status: int
+    id: int | None = None
+    external_id: str | None = None
+    domain: DomainOut | None = None
+    problem: ItemProblem | None = None
+
+
+class BulkOut(Schema):
+    """What became of each item, in their order."""
+
+    dry_run: bool
+    succeeded: int
+    failed: int
+    results: list[BulkResult]
+
+
+def problem_out(refused: Refusal) -> dict[str, Any]:
+    """Return the fields of an ``ItemProblem``."""
+    match refused:
+        case FieldsRefused():
+            errors = [{"pointer": where, "detail": words} for where, words in refused.errors]
+            many = "1 field is" if len(errors) == 1 else f"{len(errors)} fields are"
+            return _problem("validation", 422, f"{many} not valid", errors)
+        case DomainNotFound():
+            return _problem("not-found", 404, str(refused))
+        case VersionMismatch():
+            return _problem("precondition-failed", 412, str(refused))
+    return _problem("conflict", 409, str(refused))
+
+
+def _problem(
+    name: str, status: int, detail: str, errors: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    return {
+        "type": f"/api/problems/{name}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "errors": errors,
+    }
