@@ -14,6 +14,7 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``problems``, ``problem_types``, ``problem_pages``: errors in their one shape, the table of their
   kinds, and the pages of those.
 - ``request_log``, ``security``: each request's id and line, and what browsers are told.
+- ``throttling``, ``client_address``: how often a key may ask, and an address without one.
 - ``web_server``: what gunicorn answers and logs by itself, in the same form.
 - ``access``: API keys.
 - ``health``: ``/livez`` and ``/readyz``. ``metrics``: ``/metrics``.

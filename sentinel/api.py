@@ -38,10 +38,10 @@ from sentinel.operations import make_strict
 from sentinel.problems import (
     invalid,
     problem,
-    unauthenticated,
     unavailable,
     unexpected,
 )
+from sentinel.throttling import stranger
 
 
 class Renderer(BaseRenderer):
@@ -142,7 +142,7 @@ def _under_way(request: HttpRequest, _: RequestUnderWay) -> HttpResponse:
 # The one table from exception to answer; the most specific class of an exception counts.
 _ANSWERS: Final[dict[type[Exception], Any]] = {
     ValidationError: _invalid,
-    AuthenticationError: lambda request, _: unauthenticated(request),
+    AuthenticationError: lambda request, _: stranger(request),
     DomainNotFound: lambda request, error: problem(request, 404, str(error)),
     RunNotFound: lambda request, error: problem(request, 404, str(error)),
     Http404: lambda request, _: problem(request, 404),

@@ -36,11 +36,11 @@ class _Failover:
     sentinel_username: str | None
     sentinel_password: str | None
 
-    def asking(self) -> "_Asking":
+    def asking(self, seconds: float = _SENTINEL_SECONDS) -> "_Asking":
         """Return how the sentinels are connected to."""
         options = {
-            "socket_connect_timeout": _SENTINEL_SECONDS,
-            "socket_timeout": _SENTINEL_SECONDS,
+            "socket_connect_timeout": seconds,
+            "socket_timeout": seconds,
             # redis-py would try a dead one three times, seconds apart, before it asks the next.
             "retry": Retry(NoBackoff(), 0),
             "username": self.sentinel_username,
@@ -129,10 +129,27 @@ def client(url: str, *, seconds: float) -> Redis:
     limits = {"socket_connect_timeout": seconds, "socket_timeout": seconds}
     if not url.startswith(_SCHEME):
         return Redis.from_url(url, **limits)
-    failover = _parse(url)
+    return _master(_parse(url), limits, asking_seconds=_SENTINEL_SECONDS)
+
+
+def impatient_client(url: str, *, seconds: float) -> Redis:
+    """Return a client that tries once: an error comes when its limits are over, not later.
+
+    Args:
+        url: checked already.
+        seconds: how long it waits for a connection, for each answer, and for each sentinel.
+    """
+    limits = {"socket_connect_timeout": seconds, "socket_timeout": seconds}
+    if not url.startswith(_SCHEME):
+        # redis-py would try three times, seconds apart.
+        return Redis.from_url(url, **limits, retry=Retry(NoBackoff(), 0))
+    return _master(_parse(url), limits, asking_seconds=seconds)
+
+
+def _master(failover: _Failover, limits: dict[str, float], *, asking_seconds: float) -> Redis:
     sentinels = Sentinel(
         failover.sentinels,
-        sentinel_kwargs=failover.asking(),
+        sentinel_kwargs=failover.asking(asking_seconds),
         db=failover.database,
         username=failover.username,
         password=failover.password,

@@ -1,6 +1,7 @@
 """The environment, read through types: each variable once, nonsense refused in one sentence."""
 
 import difflib
+import ipaddress
 import os
 import re
 from pathlib import Path
@@ -19,6 +20,8 @@ from monitoring.probes.guard import (
     parse_refused_targets,
 )
 from monitoring.probes.nameservers import parse_nameservers
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 API_KEY_FORM: Final = re.compile(r"[!-~]{32,200}")
 _FERNET_KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=")  # 32 bytes in the URL's base64
@@ -78,6 +81,19 @@ def _nameservers(value: Any) -> Any:
 
 def _canaries(value: Any) -> Any:
     return parse_canaries(value) if isinstance(value, str) else value
+
+
+def _networks(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = (part.strip() for part in value.split(","))
+        return tuple(ipaddress.ip_network(part) for part in parts if part)
+    except ValueError:
+        raise ValueError(
+            "give CIDRs separated by commas, such as 10.0.0.0/8,fd00::/8, with no bit set beyond "
+            "the prefix"
+        ) from None
 
 
 def _flag(value: Any) -> Any:
@@ -165,6 +181,11 @@ class Environment(BaseSettings):
     SENTINEL_API_POOL: Annotated[Number, Field(ge=0, le=64)] = 0
     SENTINEL_METRICS_OPEN: Flag = False
     SENTINEL_ACCESS_LOG: Flag = True
+    SENTINEL_RATE_LIMIT: Annotated[Number, Field(ge=0, le=1_000_000)] = 12_000
+    SENTINEL_RATE_LIMIT_FAILURES: Annotated[Number, Field(ge=0, le=1_000_000)] = 60
+    SENTINEL_TRUSTED_PROXIES: Annotated[
+        tuple[Network, ...], BeforeValidator(_networks), Field(validate_default=False)
+    ] = ()
     SENTINEL_ALLOWED_HOSTS: Annotated[tuple[str, ...], BeforeValidator(_names)] = ("*",)
     SENTINEL_DOCS: Flag = True
 
@@ -224,6 +245,10 @@ CURES: Final = {
     "SENTINEL_API_THREADS": "give a whole number of threads from 1 to 64, such as 4",
     "SENTINEL_API_POOL": "give a whole number of connections from 0 to 64, such as 4",
     "SENTINEL_RAW_RETENTION_DAYS": "give a whole number of days from 2 to 3650, such as 30",
+    "SENTINEL_RATE_LIMIT": "give a whole number of requests of one key in a minute, 0 for no limit",
+    "SENTINEL_RATE_LIMIT_FAILURES": (
+        "give a whole number of requests without a valid key in a minute, 0 for no limit"
+    ),
     "SENTINEL_PARTITION": "give daily, or hourly where there are many thousands of domains",
     "SENTINEL_DATA_DIR": "give the path of a folder, such as .sentinel",
 }

@@ -18,7 +18,8 @@ from prometheus_client.registry import Collector
 from domains.clock import database_now
 from monitoring import crew, gauges
 from sentinel.access.authentication import BearerKey, HeaderKey
-from sentinel.problems import problem, unauthenticated
+from sentinel.problems import problem
+from sentinel.throttling import stranger
 
 FRESH_SECONDS: Final = 10.0
 
@@ -146,5 +147,5 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if request.method not in ("GET", "HEAD"):
         return problem(request, 405, "read the metrics with GET", headers={"Allow": "GET, HEAD"})
     if not settings.SENTINEL_METRICS_OPEN and not any(way(request) for way in _ways):
-        return unauthenticated(request)
+        return stranger(request)
     return HttpResponse(_kept.text(), content_type=CONTENT_TYPE_LATEST)

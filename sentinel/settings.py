@@ -49,6 +49,7 @@ MIDDLEWARE = [
     "sentinel.security.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "sentinel.throttling.AllowanceMiddleware",
     "sentinel.problems.ProblemMiddleware",
     "django.middleware.common.CommonMiddleware",
 ]
@@ -104,6 +105,9 @@ SENTINEL_RAW_RETENTION_DAYS = ENVIRONMENT.SENTINEL_RAW_RETENTION_DAYS
 SENTINEL_PARTITION = ENVIRONMENT.SENTINEL_PARTITION
 SENTINEL_METRICS_OPEN = ENVIRONMENT.SENTINEL_METRICS_OPEN
 SENTINEL_ACCESS_LOG = ENVIRONMENT.SENTINEL_ACCESS_LOG
+SENTINEL_RATE_LIMIT = ENVIRONMENT.SENTINEL_RATE_LIMIT
+SENTINEL_RATE_LIMIT_FAILURES = ENVIRONMENT.SENTINEL_RATE_LIMIT_FAILURES
+SENTINEL_TRUSTED_PROXIES = ENVIRONMENT.SENTINEL_TRUSTED_PROXIES
 # What may be checked beside public addresses, and what may not unless it is named exactly.
 SENTINEL_ALLOWED_TARGETS: Final = ENVIRONMENT.SENTINEL_ALLOWED_TARGETS
 SENTINEL_OWN_ADDRESSES: Final = (

@@ -61,6 +61,9 @@ def test_nothing_needs_to_be_set() -> None:
         "SENTINEL_API_POOL": 0,
         "SENTINEL_METRICS_OPEN": False,
         "SENTINEL_ACCESS_LOG": True,
+        "SENTINEL_RATE_LIMIT": 12_000,
+        "SENTINEL_RATE_LIMIT_FAILURES": 60,
+        "SENTINEL_TRUSTED_PROXIES": (),
         "SENTINEL_ALLOWED_HOSTS": ("*",),
         "SENTINEL_DOCS": True,
     }
