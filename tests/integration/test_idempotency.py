@@ -91,7 +91,7 @@ def test_a_defect_leaves_neither_effect_nor_row(
         raise RuntimeError
 
     with monkeypatch.context() as patched:
-        patched.setattr("domains.api.domain_out", broken)
+        patched.setattr("domains.api.single.domain_out", broken)
         assert_problem(send(client, BODY), 500)
     assert not Domain.objects.exists()
     assert not IdempotentRequest.objects.exists()
