@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Final
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Func
 from django.db.models.functions import Now
 
 from domains.models import Domain
@@ -158,9 +159,16 @@ class DomainState(models.Model):
 
 
 class Transition(models.Model):
-    """One change of a DomainState, append-only."""
+    """One change of a DomainState, append-only.
 
-    domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="+", db_index=False)
+    The domain is no foreign key in the database: who deletes one waits for no million rows, which
+    retention deletes in pieces. ``txid`` is the transaction that wrote the row, 0 where that is
+    not known: ``monitoring.transitions`` says what it is for.
+    """
+
+    domain = models.ForeignKey(
+        Domain, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
     location = models.ForeignKey(
         Location, on_delete=models.PROTECT, related_name="+", db_index=False
     )
@@ -169,11 +177,22 @@ class Transition(models.Model):
     to_state = models.CharField(max_length=8)
     reason = models.CharField(max_length=20, null=True)  # noqa: DJ001 - null is "none", as in the API
     detail = models.CharField(max_length=MAX_DETAIL_CHARS, default="")
+    txid = models.BigIntegerField(
+        db_default=Func(
+            template="pg_current_xact_id()::text::bigint", output_field=models.BigIntegerField()
+        )
+    )
 
     objects: ClassVar[models.Manager["Transition"]] = models.Manager()
 
     class Meta:
-        """A slot changes a state at most once."""
+        """A slot changes a state at most once; the indexes are the orders of the lists."""
+
+        indexes: ClassVar[list[Any]] = [
+            models.Index(name="transition_by_slot", fields=["slot", "id"]),
+            models.Index(name="transition_feed", fields=["txid", "id"]),
+            models.Index(name="transition_domain_feed", fields=["domain", "txid", "id"]),
+        ]
 
         constraints: ClassVar[list[Any]] = [
             models.UniqueConstraint(

@@ -2,7 +2,7 @@
 
 from ninja import Router
 
-from monitoring.api import checks, history, ledger, summary
+from monitoring.api import checks, history, ledger, summary, transitions
 from monitoring.api.checks import RunNotFound
 from monitoring.api.parameters import BadParameter, EmptySpan
 from monitoring.api.present import observe, of_states
@@ -12,6 +12,7 @@ __all__ = ["BadParameter", "EmptySpan", "RunNotFound", "observe", "of_states", "
 router = Router()
 # Before those of one domain: a fixed word is no domain's id.
 router.add_router("", ledger.router)
+router.add_router("", transitions.router)
 router.add_router("", checks.router)
 router.add_router("", history.router)
 router.add_router("", summary.router)

@@ -1,0 +1,118 @@
+"""The routes of transitions: of one domain, and of all."""
+
+from typing import Annotated, Any, Final
+
+from django.http import HttpRequest
+from ninja import Query, Router
+
+from domains.api import Cursor, DomainId, Limit, next_link
+from domains.paging import DEFAULT_LIMIT
+from domains.schemas import State, problems
+from domains.services import get_domain
+from monitoring import transitions
+from monitoring.api.parameters import EmptySpan, From, To, known_location
+from monitoring.probes.states import Reason
+from monitoring.schemas.transitions import Order, TransitionPage, transition_out
+from monitoring.transitions import Wanted
+
+router = Router(tags=["monitoring"])
+
+Locations = Annotated[
+    list[str],
+    Query(max_length=100, alias="location", description="Seen from these only; may be repeated."),
+]
+States = Annotated[
+    list[State], Query(max_length=10, alias="state", description="Entered; may be repeated.")
+]
+Reasons = Annotated[
+    list[Reason],
+    Query(max_length=100, alias="reason", description="Why it was entered; may be repeated."),
+]
+Ordered = Annotated[
+    Order,
+    Query(description="`newest` first by slot, or `oldest` first as a feed to follow."),
+]
+
+FEED: Final = """
+With `order=newest` they are sorted by slot and `next` is null on the last page.
+
+`order=oldest` is a feed to follow: they come in the order in which they became visible, and
+`next` is never null. Ask for it again and again, for as long as you like: each transition comes
+exactly once, also those that were recorded late. An empty page means that nothing is new yet.
+Where a page is full, ask for the next at once; else wait a few seconds. Keep the filters as
+they are. A cursor of a database that was restored elsewhere is refused (422): begin anew, with
+`from`.
+"""
+
+
+@router.get(
+    "/transitions",
+    response={200: TransitionPage, **problems()},
+    operation_id="listAllTransitions",
+    summary="List the changes of state of all domains",
+    description=f"List when domains changed their state, and why.\n{FEED}",
+)
+def list_all(
+    request: HttpRequest,
+    start: From = None,
+    end: To = None,
+    location: Locations = [],  # noqa: B006 - Ninja makes one a request
+    state: States = [],  # noqa: B006
+    reason: Reasons = [],  # noqa: B006
+    order: Ordered = "newest",
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Any:
+    """List the transitions of all domains."""
+    if start and end and end <= start:
+        raise EmptySpan
+    wanted = Wanted(
+        start=start,
+        end=end,
+        locations=[known_location(name).pk for name in location],
+        states=state,
+        reasons=reason,
+    )
+    return _page(request, wanted, order=order, cursor=cursor, limit=limit)
+
+
+@router.get(
+    "/{domain_id}/transitions",
+    response={200: TransitionPage, **problems(404)},
+    operation_id="listTransitions",
+    summary="List a domain's changes of state",
+    description=f"List when a domain changed its state, and why.\n{FEED}",
+)
+def list_of_one(
+    request: HttpRequest,
+    domain_id: DomainId,
+    start: From = None,
+    end: To = None,
+    location: Locations = [],  # noqa: B006 - Ninja makes one a request
+    state: States = [],  # noqa: B006
+    reason: Reasons = [],  # noqa: B006
+    order: Ordered = "newest",
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: Cursor = None,
+) -> Any:
+    """List the transitions of one domain."""
+    if start and end and end <= start:
+        raise EmptySpan
+    get_domain(domain_id)
+    wanted = Wanted(
+        domain_id=domain_id,
+        start=start,
+        end=end,
+        locations=[known_location(name).pk for name in location],
+        states=state,
+        reasons=reason,
+    )
+    return _page(request, wanted, order=order, cursor=cursor, limit=limit)
+
+
+def _page(
+    request: HttpRequest, wanted: Wanted, *, order: Order, cursor: str | None, limit: int
+) -> dict[str, Any]:
+    read = transitions.newest if order == "newest" else transitions.feed
+    changes, after = read(wanted, cursor=cursor, limit=limit)
+    return {"items": list(map(transition_out, changes)), "next": next_link(request, after)}

@@ -1,0 +1,269 @@
+"""Changes of state as people and programs read them: newest first, or as a feed to follow.
+
+Several workers write transitions at once, and a sequence's number is handed out before its
+transaction commits: who remembers the highest number seen would miss those that commit later.
+So each row knows its transaction, and the feed is in the order of (transaction, id) and ends
+before the oldest transaction that is still open (``pg_snapshot_xmin``): nothing can be added
+any more to what it has shown. It waits for as long as a transaction that writes, of whatever
+database of the server, stays open.
+
+Transactions are counted by the server. A dump that is restored into another one brings numbers
+that mean nothing there: ``forget_foreign`` makes them 0, as those of rows from before there were
+any, and a cursor names its server.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from django.db import connection
+
+from domains.paging import BadCursor, decode_cursor, encode_cursor
+from monitoring.models import Location
+
+MOST_AT_ONCE: Final = 10_000
+"""How many rows one statement deletes or changes."""
+
+_COLUMNS: Final = "id, domain_id, location_id, slot, from_state, to_state, reason, detail, txid"
+_THERE: Final = "EXISTS (SELECT FROM domains_domain WHERE domains_domain.id = domain_id)"
+_NEWEST: Final = f"""
+    SELECT {_COLUMNS} FROM monitoring_transition WHERE {{where}}
+    ORDER BY slot DESC, id DESC LIMIT %(limit)s
+"""
+_NEWEST_OF_ONE: Final = f"""
+    SELECT newest.* FROM unnest(%(places)s::integer[]) AS place CROSS JOIN LATERAL (
+        SELECT {_COLUMNS} FROM monitoring_transition
+        WHERE domain_id = %(domain)s AND location_id = place AND {{where}}
+        ORDER BY slot DESC LIMIT %(limit)s
+    ) AS newest ORDER BY slot DESC, id DESC LIMIT %(limit)s
+"""
+"""Place by place down the unique key, which holds a domain's rows by place and slot."""
+
+_FEED: Final = f"""
+    SELECT {_COLUMNS} FROM monitoring_transition WHERE {{where}}
+    ORDER BY txid, id LIMIT %(limit)s
+"""
+_NOW: Final = """
+    SELECT system_identifier, pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    FROM pg_control_system()
+"""
+_PIECE: Final = """
+    WITH RECURSIVE ends AS (
+        SELECT min(domain_id) AS first, max(domain_id) + 1 AS stop FROM monitoring_transition
+    ),
+    piece AS (
+        SELECT first + (stop - first) * %(piece)s / %(pieces)s AS first,
+               first + (stop - first) * (%(piece)s + 1) / %(pieces)s AS stop FROM ends
+    ),
+    domain AS (
+        SELECT (SELECT min(domain_id) FROM monitoring_transition
+                WHERE domain_id >= first AND domain_id < stop) AS id FROM piece
+        UNION ALL
+        SELECT (SELECT min(domain_id) FROM monitoring_transition
+                WHERE domain_id > domain.id AND domain_id < stop) FROM domain, piece
+        WHERE domain.id IS NOT NULL
+    )
+    SELECT domain.id, place.id AS place,
+           CASE WHEN EXISTS (SELECT FROM domains_domain WHERE domains_domain.id = domain.id)
+                THEN (SELECT max(slot) FROM monitoring_transition
+                      WHERE domain_id = domain.id AND location_id = place.id AND slot < %(before)s)
+                ELSE 'infinity' END AS upto
+    FROM domain CROSS JOIN monitoring_location AS place WHERE domain.id IS NOT NULL
+"""
+"""The domains of a piece, one step down an index each, with the slot that begins what is kept."""
+
+_FORGET: Final = f"""
+    WITH piece AS MATERIALIZED ({_PIECE})
+    DELETE FROM monitoring_transition WHERE id = ANY(ARRAY(
+        SELECT old.id FROM piece CROSS JOIN LATERAL (
+            SELECT id FROM monitoring_transition
+            WHERE domain_id = piece.id AND location_id = piece.place AND slot < piece.upto
+            LIMIT {MOST_AT_ONCE}
+        ) AS old LIMIT {MOST_AT_ONCE}))
+"""
+_FOREIGN: Final = f"""
+    UPDATE monitoring_transition SET txid = 0 WHERE id = ANY(ARRAY(
+        SELECT id FROM monitoring_transition
+        WHERE txid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+        LIMIT {MOST_AT_ONCE}))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of a domain's state as seen from one location; ``from_state`` null at first."""
+
+    id: int
+    domain_id: int
+    location: str
+    slot: datetime
+    from_state: str | None
+    to_state: str
+    reason: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which transitions are asked for: an empty list or None is any.
+
+    Attributes:
+        domain_id: whose.
+        start: the first slot.
+        end: the slot to stop before.
+        locations: ids.
+        states: those entered.
+        reasons: of the check that changed the state.
+    """
+
+    domain_id: int | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    locations: Sequence[int] = ()
+    states: Sequence[str] = ()
+    reasons: Sequence[str] = ()
+
+    def conditions(self) -> tuple[list[str], dict[str, Any]]:
+        """Return what is asked for in SQL, without the domain, and its parameters.
+
+        What was not asked for is not in the statement: it would hide an index.
+        """
+        asked = {
+            "slot >= %(start)s": ("start", self.start),
+            "slot < %(end)s": ("end", self.end),
+            "location_id = ANY(%(locations)s)": ("locations", list(self.locations)),
+            "to_state = ANY(%(states)s)": ("states", list(self.states)),
+            "reason = ANY(%(reasons)s)": ("reasons", list(self.reasons)),
+        }
+        given = {sql: pair for sql, pair in asked.items() if pair[1]}
+        return list(given), dict(given.values())
+
+
+def newest(wanted: Wanted, *, cursor: str | None, limit: int) -> tuple[list[Change], str | None]:
+    """Return transitions by slot, newest first, and the next page's cursor, None on the last.
+
+    Raises:
+        BadCursor: the cursor is not of this list.
+    """
+    conditions, values = wanted.conditions()
+    if cursor is not None:
+        text, last = decode_cursor(cursor, str, int)
+        values |= {"slot": _instant(text), "last": last}
+        conditions.append("(slot, id) < (%(slot)s, %(last)s)")
+    if wanted.domain_id is None:
+        statement = _NEWEST
+        conditions.append(_THERE)
+    else:
+        statement = _NEWEST_OF_ONE
+        places = wanted.locations or Location.objects.values_list("pk", flat=True)
+        values |= {"domain": wanted.domain_id, "places": list(places)}
+    rows = _rows(statement, conditions, {**values, "limit": limit + 1})
+    if len(rows) <= limit:
+        return _changes(rows), None
+    oldest = rows[limit - 1]
+    return _changes(rows[:limit]), encode_cursor(oldest[3].isoformat(), oldest[0])
+
+
+def feed(wanted: Wanted, *, cursor: str | None, limit: int) -> tuple[list[Change], str]:
+    """Return transitions in the order in which they became visible, and the cursor to go on with.
+
+    Each is returned once to who goes on with the last cursor, however late it was committed.
+    Not to be called in a transaction that writes: the feed would end before it.
+
+    Raises:
+        BadCursor: the cursor is not of this list, or of another server.
+    """
+    with connection.cursor() as asked:
+        asked.execute(_NOW)
+        server, open_from = asked.fetchone()
+    conditions, values = wanted.conditions()
+    conditions += ["txid < %(open_from)s"]
+    values |= {"open_from": open_from}
+    if cursor is not None:
+        of, txid, last = decode_cursor(cursor, int, int, int)
+        if of != server:
+            raise BadCursor
+        values |= {"txid": txid, "last": last}
+        conditions.append("(txid, id) > (%(txid)s, %(last)s)")
+    if wanted.domain_id is None:
+        conditions.append(_THERE)
+    else:
+        values["domain"] = wanted.domain_id
+        conditions.append("domain_id = %(domain)s")
+    rows = _rows(_FEED, conditions, {**values, "limit": limit})
+    if len(rows) == limit:
+        return _changes(rows), encode_cursor(server, rows[-1][8], rows[-1][0])
+    # All that there is was looked at: go on with the first transaction that was open.
+    return _changes(rows), encode_cursor(server, open_from, 0)
+
+
+def forget(*, before: datetime, piece: int, pieces: int, seconds: float) -> int:
+    """Delete what is not needed to know states from an instant on; return how many rows.
+
+    That is: of each domain and location all before the last before that instant, and all of
+    domains that were deleted.
+
+    Args:
+        before: the instant.
+        piece: which part of the domains to look at, from 0.
+        pieces: in how many parts they are.
+        seconds: after how long nothing more is begun.
+    """
+    until = time.monotonic() + seconds
+    deleted = 0
+    values = {"before": before, "piece": piece, "pieces": pieces}
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(_FORGET, values)
+            found = cursor.rowcount
+        deleted += found
+        if found < MOST_AT_ONCE or time.monotonic() >= until:
+            return deleted
+
+
+def forget_foreign() -> int:
+    """Make the transactions 0 that this server has not come to; return how many.
+
+    A dump of another server brought them; in the feed they would stay unseen for years.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_FOREIGN)
+        return int(cursor.rowcount)
+
+
+def _instant(text: str) -> datetime:
+    try:
+        slot = datetime.fromisoformat(text)
+        if slot.tzinfo is None:
+            raise BadCursor
+        return slot.astimezone(UTC)  # PostgreSQL knows fewer offsets
+    except (ValueError, OverflowError) as error:
+        raise BadCursor from error
+
+
+def _rows(
+    statement: str, conditions: Sequence[str], values: Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    where = " AND ".join(conditions) or "true"
+    with connection.cursor() as cursor:
+        cursor.execute(statement.format(where=where), values)
+        return cursor.fetchall()
+
+
+def _changes(rows: Sequence[tuple[Any, ...]]) -> list[Change]:
+    places = Location.objects.in_bulk({row[2] for row in rows})
+    return [
+        Change(
+            id=row[0],
+            domain_id=row[1],
+            location=places[row[2]].name,
+            slot=row[3],
+            from_state=row[4],
+            to_state=row[5],
+            reason=row[6],
+            detail=row[7],
+        )
+        for row in rows
+    ]
