@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Final
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F
 from django.db.models.functions import Mod, Now
@@ -82,7 +83,11 @@ class Domain(models.Model):
     objects: ClassVar[models.Manager["Domain"]] = models.Manager()
 
     class Meta:
-        """The database says what is true; the indexes find what is due at a tick."""
+        """The database says what is true; the indexes find what is due at a tick, and lists.
+
+        Text in the middle of names and URLs has no index: 100,000 domains are read through in a
+        tenth of a second, and one of trigrams needs an extension that not every database has.
+        """
 
         indexes: ClassVar[list[Any]] = [
             # With all that a tick asks for, so that it need not read the domains themselves.
@@ -95,6 +100,18 @@ class Domain(models.Model):
             models.Index(
                 name="domain_new", fields=["scheduled_since"], condition=models.Q(enabled=True)
             ),
+            # What lists are sorted by, each with the last key that makes it unique.
+            models.Index(name="domain_by_name", fields=["name", "id"]),
+            models.Index(name="domain_by_url", fields=["url", "id"]),
+            models.Index(name="domain_by_interval", fields=["interval", "id"]),
+            models.Index(name="domain_by_creation", fields=["created_at", "id"]),
+            models.Index(name="domain_by_change", fields=["updated_at", "id"]),
+            models.Index(
+                name="domain_of_group",
+                fields=["group", "id"],
+                condition=models.Q(group__isnull=False),
+            ),
+            GinIndex(name="domain_tags_locations", fields=["tags", "locations"]),
         ]
         constraints: ClassVar[list[Any]] = [
             # Of those that have one: a key that rows could refer to would be locked by a rename,

@@ -135,14 +135,20 @@ class DomainState(models.Model):
     objects: ClassVar[models.Manager["DomainState"]] = models.Manager()
 
     class Meta:
-        """One state a domain and location; the index finds the slow ones for a tick."""
+        """One state a domain and location; the indexes find the slow ones, and who is not up."""
 
         indexes: ClassVar[list[Any]] = [
             models.Index(
                 name="domainstate_slow",
                 fields=["domain", "location"],
                 condition=models.Q(slow=True),
-            )
+            ),
+            # Of the few: what is up, which is most, need not be in it.
+            models.Index(
+                name="domainstate_not_up",
+                fields=["state", "domain"],
+                condition=~models.Q(state=State.UP.value),
+            ),
         ]
         constraints: ClassVar[list[Any]] = [
             models.UniqueConstraint(
