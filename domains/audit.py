@@ -57,6 +57,7 @@ class AuditEntry(models.Model):
         """Read newest first, of all or of one object."""
 
         indexes: ClassVar[list[Any]] = [
+            models.Index(name="auditentry_at", fields=["at", "id"]),
             models.Index(name="auditentry_object", fields=["object_kind", "object_id", "id"]),
         ]
         constraints: ClassVar[list[Any]] = [

@@ -74,7 +74,7 @@ class Problem(Schema):
 
 def problems(*statuses: int) -> dict[int, type[Problem]]:
     """Return the error responses of an operation: the given ones and those every one has."""
-    return dict.fromkeys(sorted({401, 422, 500, 503, *statuses}), Problem)
+    return dict.fromkeys(sorted({401, 403, 422, 500, 503, *statuses}), Problem)
 
 
 State = Literal["up", "degraded", "down", "internal"]

@@ -22,7 +22,9 @@ from domains.refusals import sent, words
 from domains.rules import FieldsRefused, pointer
 from monitoring.api import BadParameter, EmptySpan, RunNotFound, observe, of_states
 from monitoring.api import router as monitoring_router
-from sentinel.access.authentication import BearerKey, HeaderKey
+from sentinel.access.api import audit_router, keys_router
+from sentinel.access.authentication import KeysDiffer, ScopeMissing, ways
+from sentinel.access.services import KeyConflict, KeyNotFound
 from sentinel.bodies import FORM, BodyParser, UnreadableBody, UnsupportedMediaType, media_type
 from sentinel.idempotency.claims import (
     HEADER,
@@ -36,6 +38,7 @@ from sentinel.idempotency.claims import (
 from sentinel.openapi import complete
 from sentinel.operations import make_strict
 from sentinel.problems import (
+    forbidden,
     invalid,
     problem,
     unavailable,
@@ -77,7 +80,7 @@ class SentinelAPI(NinjaAPI):
 api = SentinelAPI(
     title="Sentinel",
     version="0.1.0",
-    auth=[BearerKey(), HeaderKey()],
+    auth=ways(),
     renderer=Renderer(),
     parser=BodyParser(),
     docs=Swagger(
@@ -94,6 +97,8 @@ api.add_decorator(whole, mode="view")
 api.add_decorator(claim, mode="operation")
 api.add_router("/domains", domains_router(observe, of_states))
 api.add_router("/monitoring", monitoring_router)
+api.add_router("/keys", keys_router)
+api.add_router("/audit", audit_router)
 
 
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
@@ -143,6 +148,10 @@ def _under_way(request: HttpRequest, _: RequestUnderWay) -> HttpResponse:
 _ANSWERS: Final[dict[type[Exception], Any]] = {
     ValidationError: _invalid,
     AuthenticationError: lambda request, _: stranger(request),
+    KeysDiffer: lambda request, error: stranger(request, str(error)),
+    ScopeMissing: lambda request, error: forbidden(request, error.needed, str(error)),
+    KeyNotFound: lambda request, error: problem(request, 404, str(error)),
+    KeyConflict: lambda request, error: problem(request, 409, str(error)),
     DomainNotFound: lambda request, error: problem(request, 404, str(error)),
     RunNotFound: lambda request, error: problem(request, 404, str(error)),
     Http404: lambda request, _: problem(request, 404),

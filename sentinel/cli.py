@@ -67,7 +67,7 @@ def init() -> None:
     from django.db import OperationalError, connection  # noqa: PLC0415
 
     from domains.clock import database_now  # noqa: PLC0415
-    from sentinel.access.keys import store_bootstrap_key  # noqa: PLC0415
+    from sentinel.access.bootstrap import store_bootstrap_key  # noqa: PLC0415
 
     deadline = time.monotonic() + DATABASE_WAIT_SECONDS
     while True:

@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 
 from domains.clock import database_now
 from monitoring import crew, gauges
-from sentinel.access.authentication import BearerKey, HeaderKey
+from sentinel.access.authentication import KeysDiffer, ways
+from sentinel.access.scopes import Scope
 from sentinel.problems import problem
 from sentinel.throttling import stranger
 
@@ -139,13 +140,16 @@ class Kept:
 
 
 _kept: Final = Kept(Cluster())
-_ways: Final = (BearerKey(), HeaderKey())
+_ways: Final = ways(Scope.READ)  # which every key has
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer a scrape that carries a key, or any where the operator opened it."""
     if request.method not in ("GET", "HEAD"):
         return problem(request, 405, "read the metrics with GET", headers={"Allow": "GET, HEAD"})
-    if not settings.SENTINEL_METRICS_OPEN and not any(way(request) for way in _ways):
-        return stranger(request)
+    try:
+        if not settings.SENTINEL_METRICS_OPEN and not any(way(request) for way in _ways):
+            return stranger(request)
+    except KeysDiffer as error:
+        return stranger(request, str(error))
     return HttpResponse(_kept.text(), content_type=CONTENT_TYPE_LATEST)

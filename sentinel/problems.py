@@ -46,9 +46,15 @@ def problem(
     return JsonResponse(body, status=known.status, content_type=CONTENT_TYPE, headers=headers)
 
 
-def unauthenticated(request: HttpRequest) -> HttpResponse:
+def unauthenticated(request: HttpRequest, detail: str | None = None) -> HttpResponse:
     """Answer that a key is needed, and how it is sent."""
-    return problem(request, 401, headers={"WWW-Authenticate": "Bearer"})
+    return problem(request, 401, detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def forbidden(request: HttpRequest, scope: str, detail: str) -> HttpResponse:
+    """Answer that the key is good, but not for this; the header is RFC 6750's, section 3.1."""
+    challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
+    return problem(request, 403, detail, headers={"WWW-Authenticate": challenge})
 
 
 def invalid(request: HttpRequest, errors: list[dict[str, str]]) -> HttpResponse:

@@ -145,7 +145,7 @@ def too_many(request: HttpRequest, allowance: Allowance) -> HttpResponse:
     return response
 
 
-def stranger(request: HttpRequest) -> HttpResponse:
+def stranger(request: HttpRequest, detail: str | None = None) -> HttpResponse:
     """Answer who has no valid key: 401, or 429 where its address comes too often.
 
     A valid key is never asked where it comes from: it is not shut out by its neighbours.
@@ -155,7 +155,7 @@ def stranger(request: HttpRequest) -> HttpResponse:
     )
     if allowance is not None and not allowance.allowed:
         return too_many(request, allowance)
-    response = unauthenticated(request)
+    response = unauthenticated(request, detail)
     if allowance is not None:
         allowance.mark(response)
     return response

@@ -6,7 +6,8 @@ import pytest
 from django.test import Client
 
 from domains.clock import database_now
-from sentinel.access.keys import BOOTSTRAP, digest_of, find_key, store_bootstrap_key
+from sentinel.access.bootstrap import BOOTSTRAP, store_bootstrap_key
+from sentinel.access.keys import digest_of, find_key
 from sentinel.access.models import ApiKey
 from sentinel.key_files import new_key
 from tests.conftest import KEY, NOW
@@ -43,7 +44,7 @@ def test_a_new_bootstrap_key_revokes_the_old_one() -> None:
     store_bootstrap_key(other, now=NOW)
     assert find_key(KEY, now=NOW) is None
     assert find_key(other, now=NOW) is not None
-    assert ApiKey.objects.filter(name=BOOTSTRAP, revoked_at=None).count() == 1
+    assert ApiKey.objects.filter(name=BOOTSTRAP, rotated_at=None).count() == 1
     store_bootstrap_key(KEY, now=NOW)
     assert find_key(KEY, now=NOW) is not None
 
