@@ -16,7 +16,8 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``request_log``, ``security``: each request's id and line, and what browsers are told.
 - ``throttling``, ``client_address``: how often a key may ask, and an address without one.
 - ``web_server``: what gunicorn answers and logs by itself, in the same form.
-- ``access``: API keys.
+- ``idempotency``: a POST that is sent again has one effect and one answer.
+- ``access``: API keys, their scopes, and reading the audit; ``keys_command``: ``sentinel keys``.
 - ``health``: ``/livez`` and ``/readyz``. ``metrics``: ``/metrics``.
 - ``embedded``: PostgreSQL and Valkey from wheels, as programs to run.
 - ``supervisor``, ``cluster``: ``sentinel up``, the whole cluster as one command.

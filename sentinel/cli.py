@@ -11,6 +11,7 @@ from sentinel import processes
 from sentinel.check_command import check
 from sentinel.environment import Environment, read_environment
 from sentinel.key_files import api_key
+from sentinel.keys_command import keys
 
 DATABASE_WAIT_SECONDS: Final = 60.0
 
@@ -82,8 +83,16 @@ def init() -> None:
             time.sleep(0.5)
     call_command("migrate", interactive=False, verbosity=0)
     typer.echo("The database is migrated.")
-    store_bootstrap_key(api_key(environment), now=database_now())
-    if environment.SENTINEL_API_KEY is None:
+    now = database_now()
+    stored = store_bootstrap_key(api_key(environment), now=now)
+    state = "rotated" if stored.rotated_at is not None else stored.state(now=now)
+    if state != "live" or "admin" not in stored.scopes:
+        scopes = ", ".join(stored.scopes)
+        typer.echo(
+            f"The API key given here is {state}, with the scopes {scopes}, and stays so: give "
+            "another by SENTINEL_API_KEY, or make one with `sentinel keys create`."
+        )
+    elif environment.SENTINEL_API_KEY is None:
         typer.echo(f"API key: {api_key(environment)}")
 
 
@@ -179,6 +188,7 @@ def flower() -> None:
 
 
 app.command()(check)
+app.add_typer(keys, name="keys")
 
 
 def _begin() -> Environment:

@@ -81,6 +81,9 @@ def beat(_: Environment) -> Process:
 def flower(environment: Environment, *, api_key: Callable[[], str]) -> Process:
     """Return Flower; where it can be reached from elsewhere, behind a password.
 
+    That is the key of the environment for as long as Flower runs with it, whatever became of it
+    in the API: Flower knows no database. Another password takes another key and a restart.
+
     Args:
         environment: where it listens.
         api_key: asked for the password where one is needed.

@@ -1,1 +1,8 @@
-"""Who may use the API: keys, stored hashed."""
+"""Who may use the API: keys, stored hashed, and what each of them may do.
+
+- ``models``: the table of keys. ``scopes``: what a scope may do; pure.
+- ``services``: what people do to keys, the only writer; ``bootstrap``: the key that the
+  environment brings.
+- ``keys``: finding the key of a request; ``authentication``: the two ways it is carried.
+- ``audit``: reading what people changed. ``api``, ``schemas``: the routes of both.
+"""

@@ -14,7 +14,7 @@ from django.test import Client
 from domains.models import Domain
 from domains.secrets import seal
 from monitoring.models import Batch
-from sentinel.access.keys import store_bootstrap_key
+from sentinel.access.bootstrap import store_bootstrap_key
 from sentinel.idempotency import claims
 from sentinel.idempotency.models import IdempotentRequest
 from tests.conftest import KEY, NOW, MakeDomain

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 
 from domains.clock import database_now
@@ -61,16 +60,15 @@ def address(method: str, path: str) -> str:
     return path
 
 
-def ask(method: str, path: str, headers: Mapping[str, str], query: str = "") -> HttpResponse:
+def ask(method: str, path: str, headers: Mapping[str, str], query: str = "") -> Any:
     client = Client(headers=headers, raise_request_exception=False)
     body = b"" if method in ("GET", "DELETE") else b"{}"
-    answer: HttpResponse = client.generic(
+    return client.generic(
         method, address(method, path) + query, body, content_type="application/json"
     )
-    return answer
 
 
-def judged(answer: HttpResponse) -> str:
+def judged(answer: Any) -> str:
     """Return what an answer says of the key: in, no key, or the scope that it lacks."""
     assert answer.status_code < 500, answer.content
     if answer.status_code not in (401, 403):
