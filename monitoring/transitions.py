@@ -213,11 +213,11 @@ def forget(*, before: datetime, piece: int, pieces: int, seconds: float) -> int:
     """
     until = time.monotonic() + seconds
     deleted = 0
-    values = {"before": before, "piece": piece, "pieces": pieces}
+    values: dict[str, Any] = {"before": before, "piece": piece, "pieces": pieces}
     while True:
         with connection.cursor() as cursor:
             cursor.execute(_FORGET, values)
-            found = cursor.rowcount
+            found: int = cursor.rowcount
         deleted += found
         if found < MOST_AT_ONCE or time.monotonic() >= until:
             return deleted
@@ -249,7 +249,8 @@ def _rows(
     where = " AND ".join(conditions) or "true"
     with connection.cursor() as cursor:
         cursor.execute(statement.format(where=where), values)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 def _changes(rows: Sequence[tuple[Any, ...]]) -> list[Change]:

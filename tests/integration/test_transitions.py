@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domains.audit import OPERATOR
 from domains.models import Domain
 from domains.paging import encode_cursor
 from domains.services import create_domain, delete_domain
@@ -143,7 +144,7 @@ def test_what_makes_no_sense_is_refused_by_name(
 
 
 def test_a_domain_that_is_not_there_is_404(client: Client, seeded: tuple[Domain, Domain]) -> None:
-    delete_domain(seeded[0].pk, now=NOW)
+    delete_domain(seeded[0].pk, by=OPERATOR, now=NOW)
     assert client.get(f"/api/monitoring/{seeded[0].pk}/transitions").status_code == 404
     left = pages(client, "/api/monitoring/transitions", {})
     assert {item["domain_id"] for item in left} == {seeded[1].pk}
@@ -209,7 +210,7 @@ def writers(transactional_db: None) -> Iterator[list[ThreadPoolExecutor]]:
 
 @pytest.fixture
 def follow(writers: list[ThreadPoolExecutor]) -> Client:
-    from sentinel.access.keys import store_bootstrap_key
+    from sentinel.access.bootstrap import store_bootstrap_key
 
     store_bootstrap_key(KEY, now=NOW)
     return Client(headers={"Authorization": f"Bearer {KEY}"}, raise_request_exception=False)
@@ -234,7 +235,7 @@ def test_who_follows_gets_each_exactly_once(
 ) -> None:
     """Transactions of several connections interleave, and end in any order."""
     location, _ = Location.objects.get_or_create(name="local")
-    domain = create_domain({"name": "one", "url": "http://127.0.0.1:1/"}, now=NOW).pk
+    domain = create_domain({"name": "one", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW).pk
     of_all = Follower(follow, "/api/monitoring/transitions")
     of_one = Follower(follow, f"/api/monitoring/{domain}/transitions", limit=2)
     of_all.catch_up()
@@ -283,7 +284,7 @@ def test_a_late_commit_comes_after_what_was_read(
     follow: Client, writers: list[ThreadPoolExecutor]
 ) -> None:
     location = Location.objects.create(name="local")
-    domain = create_domain({"name": "one", "url": "http://127.0.0.1:1/"}, now=NOW).pk
+    domain = create_domain({"name": "one", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW).pk
 
     def insert(number: int) -> None:
         change(domain, location, number).save()
@@ -306,7 +307,7 @@ def test_rows_of_before_and_of_another_server_stand_at_the_beginning(
     follow: Client, writers: list[ThreadPoolExecutor]
 ) -> None:
     location = Location.objects.create(name="local")
-    domain = create_domain({"name": "one", "url": "http://127.0.0.1:1/"}, now=NOW).pk
+    domain = create_domain({"name": "one", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW).pk
     old = change(domain, location, 0, txid=0)
     foreign = change(domain, location, 1, txid=2**50)
     new = change(domain, location, 2)
@@ -364,7 +365,7 @@ def test_transitions_of_deleted_domains_go_in_pieces(
         change(domain, places[0], minute) for domain in (going, staying) for minute in range(30)
     )
     with CaptureQueriesContext(connection) as queries:
-        delete_domain(going, now=NOW)
+        delete_domain(going, by=OPERATOR, now=NOW)
     assert not [query for query in queries if "monitoring_transition" in query["sql"]]
     assert keep(NOW) == 30
     assert set(Transition.objects.values_list("domain_id", flat=True)) == {staying}
@@ -391,7 +392,7 @@ def test_lists_and_upkeep_find_their_way_by_indexes(
     feed_cursor = transitions.feed(Wanted(), cursor=None, limit=1)[1]
     page_cursor = transitions.newest(Wanted(), cursor=None, limit=1)[1]
     one, states = domains[7], ["down"]
-    span = {"start": NOW - 9 * DAY, "end": NOW - 8 * DAY}
+    span: Any = {"start": NOW - 9 * DAY, "end": NOW - 8 * DAY}
     asked = {
         "newest": lambda: transitions.newest(Wanted(), cursor=None, limit=100),
         "newest, later": lambda: transitions.newest(Wanted(), cursor=page_cursor, limit=100),

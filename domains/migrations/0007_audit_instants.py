@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("domains", "0004_audit"),
+        ("domains", "0006_lists"),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("domains", "0006_lists"),
-        ("monitoring", "0006_what_workers_say"),
+        ("monitoring", "0008_orders_of_transitions"),
     ]
 
     operations = [
