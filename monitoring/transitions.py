@@ -217,7 +217,7 @@ def forget(*, before: datetime, piece: int, pieces: int, seconds: float) -> int:
     while True:
         with connection.cursor() as cursor:
             cursor.execute(_FORGET, values)
-            found: int = cursor.rowcount
+            found = int(cursor.rowcount)
         deleted += found
         if found < MOST_AT_ONCE or time.monotonic() >= until:
             return deleted
@@ -249,8 +249,7 @@ def _rows(
     where = " AND ".join(conditions) or "true"
     with connection.cursor() as cursor:
         cursor.execute(statement.format(where=where), values)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
+        return list(cursor.fetchall())
 
 
 def _changes(rows: Sequence[tuple[Any, ...]]) -> list[Change]:

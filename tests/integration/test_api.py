@@ -315,7 +315,13 @@ def test_the_summary_keeps_our_faults_out_of_uptime(
     )
     body = client.get(f"/api/monitoring/{domain.pk}/summary").json()
     assert body["state"] == "internal"
-    assert [window["window"] for window in body["windows"]] == ["1h", "24h", "7d", "30d"]
+    assert [window["window"] for window in body["windows"]] == [
+        "1h",
+        "24h",
+        "7d",
+        "30d",
+        "90d",
+    ]
     hour = body["windows"][0]
     assert (hour["expected"], hour["up"], hour["down"]) == (10, 6, 2)
     assert (hour["internal"], hour["missed"]) == (1, 1)

@@ -22,6 +22,7 @@ from monitoring import transitions
 from monitoring.models import Location, Transition
 from monitoring.transitions import Wanted
 from tests.conftest import KEY, NOW, MakeDomain
+from tests.integration.locks import until
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
@@ -193,9 +194,18 @@ class Follower:
         self.seen += [item["id"] for item in body["items"]]
         return len(body["items"])
 
-    def catch_up(self) -> None:
-        while self.read():
-            pass
+    def catch_up(self, number: int) -> None:
+        """Ask until so many have come, and once more.
+
+        Transactions of other tests, in other databases of the server, hold the feed back.
+        """
+
+        def there() -> bool:
+            self.read()
+            return len(self.seen) >= number
+
+        until(there, f"{number} transitions")
+        self.read()
 
 
 @pytest.fixture
@@ -220,26 +230,27 @@ MOVES = st.lists(
     st.tuples(
         st.integers(0, 3), st.sampled_from(["begin", "write", "write", "commit", "roll back"])
     ),
-    max_size=40,
+    max_size=25,
 )
 
 
 @settings(
-    max_examples=60,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(moves=MOVES, reads=st.randoms(use_true_random=False))
+@given(moves=MOVES, seed=st.integers(0, 99))
 def test_who_follows_gets_each_exactly_once(
-    follow: Client, writers: list[ThreadPoolExecutor], moves: Any, reads: random.Random
+    follow: Client, writers: list[ThreadPoolExecutor], moves: Any, seed: int
 ) -> None:
     """Transactions of several connections interleave, and end in any order."""
     location, _ = Location.objects.get_or_create(name="local")
     domain = create_domain({"name": "one", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW).pk
     of_all = Follower(follow, "/api/monitoring/transitions")
     of_one = Follower(follow, f"/api/monitoring/{domain}/transitions", limit=2)
-    of_all.catch_up()
+    of_all.catch_up(Transition.objects.count())
     before = set(of_all.seen)
+    chance = random.Random(seed)
     open_: dict[int, list[int]] = {}
     committed: set[int] = set()
 
@@ -257,7 +268,7 @@ def test_who_follows_gets_each_exactly_once(
         if word == "commit":
             committed.update(written)
 
-    for number, (writer, word) in enumerate(moves):
+    def move(number: int, writer: int, word: str) -> None:
         if word == "begin" and writer not in open_:
             run(writer, begin)
             open_[writer] = []
@@ -267,17 +278,20 @@ def test_who_follows_gets_each_exactly_once(
             committed.add(run(writer, insert, number))
         elif writer in open_:
             leave(writer, word)
-        for follower in (of_all, of_one):
-            if reads.random() < 0.5:
-                follower.read()
-            assert set(follower.seen) - before <= committed
-    for writer in list(open_):
-        leave(writer, "commit")
-    for follower in (of_all, of_one):
-        follower.catch_up()
-        assert Counter(follower.seen) == Counter(
-            {*committed, *before} if follower is of_all else committed
-        )
+
+    try:
+        for number, (writer, word) in enumerate(moves):
+            move(number, writer, word)
+            for follower in (of_all, of_one):
+                if chance.random() < 0.5:
+                    follower.read()
+                assert set(follower.seen) - before <= committed
+    finally:
+        for writer in list(open_):
+            leave(writer, "commit")
+    for follower, expected in ((of_all, committed | before), (of_one, committed)):
+        follower.catch_up(len(expected))
+        assert Counter(follower.seen) == Counter(expected)
 
 
 def test_a_late_commit_comes_after_what_was_read(
@@ -291,15 +305,14 @@ def test_a_late_commit_comes_after_what_was_read(
 
     follower = Follower(follow, "/api/monitoring/transitions")
     insert(1)
-    follower.catch_up()
+    follower.catch_up(1)
     late = writers[0]
     late.submit(begin).result()
     late.submit(insert, 2).result()
     insert(3)  # a higher id, committed before
-    follower.catch_up()
-    assert len(follower.seen) == 1
+    assert follower.read() == 0
     late.submit(end, "commit").result()
-    follower.catch_up()
+    follower.catch_up(3)
     assert follower.seen == list(Transition.objects.order_by("slot").values_list("id", flat=True))
 
 
@@ -316,7 +329,7 @@ def test_rows_of_before_and_of_another_server_stand_at_the_beginning(
     assert transitions.forget_foreign() == 1
     assert transitions.forget_foreign() == 0
     follower = Follower(follow, "/api/monitoring/transitions")
-    follower.catch_up()
+    follower.catch_up(3)
     assert follower.seen == [old.pk, foreign.pk, new.pk]
 
 

@@ -1,0 +1,247 @@
+"""The incidents of a domain, from its stored transitions and schedules.
+
+Bounded: at most MOST_CHANGES changes are read, the newest. What lies before them is not known,
+which is said and not guessed. Changes between up and degraded are left in the database: no
+incident turns on them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from django.db import connection
+
+from domains.models import Domain, PastSchedule
+from domains.paging import BadCursor, decode_cursor, encode_cursor
+from monitoring import partitions
+from monitoring.incidents import (
+    Change,
+    Incident,
+    Stretch,
+    Voice,
+    Watch,
+    incidents_of,
+    stretches,
+    watched,
+)
+from monitoring.ledger import RAW
+from monitoring.models import Location
+from monitoring.packing import Kind, codes_of
+from monitoring.probes.states import State
+
+MOST_CHANGES: Final = 20_000
+_FIRST_STEP: Final = 256
+_STEPS: Final = 4
+
+_MATTERS: Final = """
+    domain_id = %(domain)s AND location_id = place AND slot < %(end)s
+    AND (to_state IN ('down', 'internal') OR coalesce(from_state, 'internal') IN
+         ('down', 'internal'))
+"""
+_CHANGES: Final = f"""
+    SELECT change.* FROM unnest(%(places)s::integer[]) AS place CROSS JOIN LATERAL (
+        SELECT slot, location_id, to_state, reason, detail FROM monitoring_transition
+        WHERE {_MATTERS} AND slot >= %(start)s ORDER BY slot DESC LIMIT %(most)s
+    ) AS change ORDER BY slot DESC, location_id LIMIT %(most)s
+"""
+_OPENING: Final = """
+    SELECT place, ARRAY(
+        SELECT to_state FROM monitoring_transition
+        WHERE domain_id = %(domain)s AND location_id = place AND slot < %(start)s
+        ORDER BY slot DESC LIMIT 2)
+    FROM unnest(%(places)s::integer[]) AS place
+"""
+"""Two of each place: internal never follows internal, so one of them says what the target did."""
+
+_EARLIER: Final = f"""
+    SELECT min(slot) FROM (
+        SELECT change.slot FROM unnest(%(places)s::integer[]) AS place CROSS JOIN LATERAL (
+            SELECT slot FROM monitoring_transition WHERE {_MATTERS}
+            ORDER BY slot DESC LIMIT %(most)s
+        ) AS change ORDER BY slot DESC LIMIT %(most)s
+    ) AS earlier
+"""
+_FAILED: Final = f"""
+    SELECT incident.number, sum(found.checks) FROM
+        unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[]) WITH ORDINALITY
+            AS incident(start, stop, number)
+        CROSS JOIN unnest(%(places)s::integer[]) AS place
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS checks FROM {RAW}
+            WHERE domain_id = %(domain)s AND location_id = place
+              AND slot >= incident.start AND slot < incident.stop
+              AND slot >= %(first)s AND slot < %(last)s
+              AND kind = '{Kind.SCHEDULED.value}'
+              AND verdict IN ({", ".join(map(str, codes_of([State.DOWN])))})
+        ) AS found
+    GROUP BY incident.number
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """What was true of a domain, from ``start`` on: later than asked where too much changed."""
+
+    start: datetime
+    parts: Sequence[Stretch]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downtime:
+    """An incident, with the names of its locations and its failed checks.
+
+    ``failed_checks`` counts scheduled checks; None where their rows are no longer kept.
+    """
+
+    incident: Incident
+    locations: Sequence[str]
+    failed_checks: int | None
+
+
+def timeline(
+    domain: Domain, start: datetime, end: datetime, *, location_id: int | None = None
+) -> Timeline:
+    """Return what was true of a domain; it begins before ``start`` if an incident does."""
+    reader = _Reader(domain, location_id)
+    found = reader.read(start, end)
+    step = _FIRST_STEP
+    for _ in range(_STEPS):
+        if not (found.parts and found.parts[0].incident and found.parts[0].incident.cut):
+            break
+        if found.start > start:
+            break  # too much changed as it is
+        earlier = reader.earlier(start, step)
+        if earlier is None:
+            break
+        found = reader.read(earlier, end)
+        step *= 4
+    return found
+
+
+def page_of_incidents(
+    domain: Domain, *, now: datetime, cursor: str | None, limit: int, location_id: int | None
+) -> tuple[list[Downtime], str | None]:
+    """Return a domain's incidents, newest first, and the next page's cursor, None on the last.
+
+    Raises:
+        BadCursor: the cursor is not of this list.
+    """
+    end = now if cursor is None else _instant(cursor)
+    reader = _Reader(domain, location_id)
+    found: list[Incident] = []
+    step, start = _FIRST_STEP, end
+    while len(found) <= limit:
+        earlier = reader.earlier(end, step)
+        if earlier is None or earlier >= start:
+            break
+        start = earlier
+        read = reader.read(start, end)
+        found = [each for each in incidents_of(read.parts)[::-1] if not each.cut]
+        if step >= MOST_CHANGES:
+            break
+        step = min(4 * step, MOST_CHANGES)
+    page = found[:limit]
+    after = encode_cursor(page[-1].start.isoformat()) if len(found) > limit else None
+    return reader.downtimes(page, end), after
+
+
+class _Reader:
+    """Reads one domain's changes, as seen from one location or all."""
+
+    def __init__(self, domain: Domain, location_id: int | None) -> None:
+        self._domain = domain
+        self._names = dict(Location.objects.values_list("pk", "name"))
+        self._places = [location_id] if location_id is not None else list(self._names)
+        self._watches: list[Watch] | None = None
+
+    def read(self, start: datetime, end: datetime) -> Timeline:
+        rows = self._rows(_CHANGES, start=start, end=end, most=MOST_CHANGES + 1)
+        if len(rows) > MOST_CHANGES:
+            start = rows[-1][0]
+            rows = [row for row in rows if row[0] > start]
+            # What happened at that instant belongs to what was before.
+            opening = self._opening(datetime.fromtimestamp(start.timestamp() + 1e-6, UTC))
+        else:
+            opening = self._opening(start)
+        changes = [
+            Change(slot=slot, location=place, state=State(to), reason=reason, detail=detail)
+            for slot, place, to, reason, detail in reversed(rows)
+        ]
+        parts = stretches(changes, self._watched(), opening=opening, start=start, end=end)
+        return Timeline(start=start, parts=list(parts))
+
+    def earlier(self, end: datetime, number: int) -> datetime | None:
+        """Return the slot of the so many-th change before an instant, or of the first."""
+        ((slot,),) = self._rows(_EARLIER, end=end, most=number)
+        return slot if isinstance(slot, datetime) else None
+
+    def downtimes(self, incidents: Sequence[Incident], now: datetime) -> list[Downtime]:
+        """Return incidents with the names of their locations and their failed checks."""
+        kept = next(iter(partitions.existing()), None)
+        counted = [
+            place
+            for place, each in enumerate(incidents)
+            if kept is not None and each.start >= kept.start
+        ]
+        failed: dict[int, int] = {}
+        if counted:
+            starts = [incidents[place].start for place in counted]
+            ends = [incidents[place].end or now for place in counted]
+            rows = self._rows(_FAILED, starts=starts, ends=ends, first=min(starts), last=max(ends))
+            failed = {counted[number - 1]: int(checks) for number, checks in rows}
+        return [
+            Downtime(
+                incident=each,
+                locations=[self._names[one] for one in each.locations if one in self._names],
+                failed_checks=failed.get(place),
+            )
+            for place, each in enumerate(incidents)
+        ]
+
+    def _opening(self, start: datetime) -> dict[int, Voice]:
+        opening = {}
+        for place, states in self._rows(_OPENING, start=start):
+            if states:
+                known = [State(each) for each in states]
+                target = next((each for each in known if each is not State.INTERNAL), None)
+                opening[place] = Voice(known[0], target)
+        return opening
+
+    def _watched(self) -> list[Watch]:
+        """Return from where the domain was checked when, as far as its schedules are kept."""
+        if self._watches is None:
+            ids = {name: place for place, name in self._names.items()}
+            schedules: list[tuple[datetime, datetime | None, frozenset[int]]] = [
+                (each.since, each.until, _ids(ids, each.locations))
+                for each in PastSchedule.objects.filter(domain_id=self._domain.pk)
+            ]
+            since = self._domain.scheduled_since
+            if self._domain.enabled:
+                schedules.append((since, None, _ids(ids, self._domain.locations)))
+            self._watches = watched(schedules)
+            if not self._domain.enabled and not self._watches:
+                self._watches = [Watch(since=since, locations=frozenset())]
+        return self._watches
+
+    def _rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        values |= {"domain": self._domain.pk, "places": self._places}
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
+
+
+def _ids(ids: dict[str, int], names: Sequence[str]) -> frozenset[int]:
+    # A name that no location has yet is none: its place in the set says that it is no pause.
+    return frozenset(ids.get(name, -1) for name in names)
+
+
+def _instant(cursor: str) -> datetime:
+    (text,) = decode_cursor(cursor, str)
+    try:
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            raise BadCursor
+        return instant.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadCursor from error

@@ -1,0 +1,271 @@
+"""Incidents: from the changes that each location saw to the times a domain was down.
+
+Pure functions. What they decide:
+
+- An incident begins at the first slot that a location found ``down`` while none is under way.
+- It ends at the first slot at which every location that had found it down has found it ``up``
+  or ``degraded`` again, or is no location of the domain any more.
+- ``internal`` is our own blindness: it begins nothing and ends nothing. While no location that
+  can see sees it down, an incident goes on *unseen*: that time is not counted as downtime.
+- So is the time in which the domain was not checked because it was paused.
+- What was ``missed`` changes no state, so time without results is as it was found before.
+
+The truth may lie up to one interval before either end: between two slots nobody looked.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import zip_longest
+from typing import Final
+
+from monitoring.probes.states import State
+
+ZERO: Final = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A location found a domain in another state than before."""
+
+    slot: datetime
+    location: int
+    state: State
+    reason: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """From ``since`` on the domain is checked from these locations; from none it is paused."""
+
+    since: datetime
+    locations: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What a location says: what it sees, and what it last saw of the target itself."""
+
+    sees: State
+    target: State | None
+
+    def then(self, state: State) -> "Voice":
+        """Return what it says after a change."""
+        return Voice(state, self.target if state is State.INTERNAL else state)
+
+
+@dataclass(slots=True, kw_only=True)
+class Incident:
+    """A time in which a domain was down; ``end`` is None while it lasts.
+
+    Attributes:
+        start: the first slot found down; ``cut`` where it began before what was read.
+        end: the first slot found up or degraded.
+        downtime: how long it was seen down, up to the end of what was read.
+        unseen: how long nobody saw whether it was.
+        reason: of the check that began it.
+        detail: likewise, in words.
+        locations: those that found it down, in the order in which they did.
+    """
+
+    start: datetime
+    end: datetime | None = None
+    cut: bool = False
+    downtime: timedelta = ZERO
+    unseen: timedelta = ZERO
+    reason: str | None = None
+    detail: str = ""
+    locations: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """A time in which one thing was true: ``down``, ``unseen`` or ``operating``."""
+
+    start: datetime
+    end: datetime
+    kind: str
+    incident: Incident | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reliability:
+    """What the incidents of a span come to.
+
+    Attributes:
+        incidents: how many touch the span.
+        began: how many of them began in it.
+        ended: how many of them ended in it.
+        downtime: how long, within the span, it was seen down.
+        unseen: how long, within the span, nobody saw whether it was down or not.
+        operating: how long, within the span, it was seen up or degraded.
+        time_to_repair: the mean length of those that ended in the span; None without any.
+        time_between_failures: operating / began; None without any that began.
+        longest: the longest that touches the span, with its length up to the span's end.
+    """
+
+    incidents: int
+    began: int
+    ended: int
+    downtime: timedelta
+    unseen: timedelta
+    operating: timedelta
+    time_to_repair: timedelta | None
+    time_between_failures: timedelta | None
+    longest: tuple[Incident, timedelta] | None
+
+
+def stretches(
+    changes: Iterable[Change],
+    watches: Sequence[Watch],
+    *,
+    opening: Mapping[int, Voice],
+    start: datetime,
+    end: datetime,
+) -> Iterator[Stretch]:
+    """Yield what was true from ``start`` to ``end``, in order and without gaps.
+
+    Args:
+        changes: with start <= slot < end, of all locations, by slot.
+        watches: by ``since``; before the first of them every location is taken to have checked.
+        opening: what each location said at ``start``.
+        start: the first instant.
+        end: the instant to stop before.
+    """
+    voices = dict(opening)
+    begun = [each for each in watches if each.since <= start]
+    watch = begun[-1] if begun else None
+    members = next((each.locations for each in reversed(begun) if each.locations), None)
+    incident: Incident | None = None
+    if any(v.target is State.DOWN for v in _of(members, voices)):
+        incident = Incident(start=start, cut=True, locations=_down(members, voices))
+    events: list[Change | Watch] = sorted(
+        [*changes, *(each for each in watches if start < each.since < end)], key=_when
+    )
+    at = start
+    for place, event in enumerate(events):
+        when = _when(event)
+        if when > at:
+            yield _stretch(at, when, incident, watch, members, voices)
+            at = when
+        if isinstance(event, Watch):
+            watch, members = event, event.locations or members
+        else:
+            voices[event.location] = voices.get(event.location, _NEW).then(event.state)
+        if place + 1 < len(events) and _when(events[place + 1]) == when:
+            continue  # what happens at one instant happens together
+        down = _down(members, voices)
+        if incident is None and down:
+            incident = Incident(start=when)
+            first = _first(events, place, when, down[0])
+            if first is not None:
+                incident.reason, incident.detail = first.reason, first.detail
+        elif incident is not None and not down:
+            incident.end = when
+            incident = None
+        if incident is not None:
+            incident.locations += [one for one in down if one not in incident.locations]
+    if at < end:
+        yield _stretch(at, end, incident, watch, members, voices)
+
+
+def incidents_of(parts: Iterable[Stretch]) -> list[Incident]:
+    """Return the incidents of stretches, oldest first."""
+    found: list[Incident] = []
+    for part in parts:
+        if part.incident is not None and (not found or found[-1] is not part.incident):
+            found.append(part.incident)
+    return found
+
+
+def reliability(parts: Iterable[Stretch], *, start: datetime, end: datetime) -> Reliability:
+    """Return what the stretches of a longer span come to between ``start`` and ``end``."""
+    times = dict.fromkeys(("down", "unseen", "operating"), ZERO)
+    within = []
+    for part in parts:
+        first, last = max(part.start, start), min(part.end, end)
+        if first < last:
+            times[part.kind] += last - first
+            within.append(part)
+    found = incidents_of(within)
+    began = sum(start <= each.start and not each.cut for each in found)
+    # One that ended at the very start of the span does not touch it.
+    repaired = [each.end - each.start for each in found if each.end is not None and each.end < end]
+    lengths = [(each, min(each.end or end, end) - each.start) for each in found]
+    return Reliability(
+        incidents=len(found),
+        began=began,
+        ended=len(repaired),
+        downtime=times["down"],
+        unseen=times["unseen"],
+        operating=times["operating"],
+        time_to_repair=sum(repaired, ZERO) / len(repaired) if repaired else None,
+        time_between_failures=times["operating"] / began if began else None,
+        longest=max(lengths, key=lambda pair: pair[1], default=None),
+    )
+
+
+def watched(schedules: Iterable[tuple[datetime, datetime | None, frozenset[int]]]) -> list[Watch]:
+    """Return the watches of schedules: since, until, from which locations; pauses in between."""
+    found: list[Watch] = []
+    ordered = sorted(schedules, key=lambda each: each[0])
+    following = [since for since, _, _ in ordered[1:]]
+    for (since, until, locations), after in zip_longest(ordered, following):
+        found.append(Watch(since=since, locations=locations))
+        if until is not None and (after is None or after > until):
+            found.append(Watch(since=until, locations=frozenset()))
+    return found
+
+
+_NEW: Final = Voice(State.INTERNAL, None)
+
+
+def _when(event: Change | Watch) -> datetime:
+    return event.slot if isinstance(event, Change) else event.since
+
+
+def _of(members: frozenset[int] | None, voices: Mapping[int, Voice]) -> list[Voice]:
+    return [v for place, v in voices.items() if members is None or place in members]
+
+
+def _down(members: frozenset[int] | None, voices: Mapping[int, Voice]) -> list[int]:
+    return [
+        place
+        for place, voice in voices.items()
+        if voice.target is State.DOWN and (members is None or place in members)
+    ]
+
+
+def _first(
+    events: Sequence[Change | Watch], place: int, when: datetime, location: int
+) -> Change | None:
+    """Return the change by which a location came to say what it does, if it came now."""
+    while place >= 0 and _when(events[place]) == when:
+        event = events[place]
+        if isinstance(event, Change) and event.location == location:
+            return event
+        place -= 1
+    return None
+
+
+def _stretch(
+    start: datetime,
+    end: datetime,
+    incident: Incident | None,
+    watch: Watch | None,
+    members: frozenset[int] | None,
+    voices: Mapping[int, Voice],
+) -> Stretch:
+    """Return one stretch, whose time is added to its incident's."""
+    paused = watch is not None and not watch.locations
+    sees = set() if paused else {voice.sees for voice in _of(members, voices)}
+    if incident is not None:
+        kind = "down" if State.DOWN in sees else "unseen"
+        if kind == "down":
+            incident.downtime += end - start
+        else:
+            incident.unseen += end - start
+    else:
+        kind = "operating" if sees & {State.UP, State.DEGRADED} else "unseen"
+    return Stretch(start=start, end=end, kind=kind, incident=incident)
