@@ -405,7 +405,7 @@ def test_lists_and_upkeep_find_their_way_by_indexes(
     feed_cursor = transitions.feed(Wanted(), cursor=None, limit=1)[1]
     page_cursor = transitions.newest(Wanted(), cursor=None, limit=1)[1]
     one, states = domains[7], ["down"]
-    span: Any = {"start": NOW - 9 * DAY, "end": NOW - 8 * DAY}
+    span: dict[str, Any] = {"start": NOW - 9 * DAY, "end": NOW - 8 * DAY}
     asked = {
         "newest": lambda: transitions.newest(Wanted(), cursor=None, limit=100),
         "newest, later": lambda: transitions.newest(Wanted(), cursor=page_cursor, limit=100),

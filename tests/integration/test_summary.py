@@ -1,0 +1,188 @@
+"""The summary and the incidents as an integrator reads them, and what they cost."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from domains.clock import database_now
+from domains.services import change_domain
+from monitoring import downtimes, rollups
+from monitoring.models import Location, Transition
+from monitoring.probes.states import Reason, State
+from tests.conftest import MakeDomain
+from tests.integration.test_rolling import DAY, HOUR, MIDNIGHT, MINUTE, roll, slots, store, tick
+
+
+@pytest.fixture
+def location(db: None) -> Location:
+    return Location.objects.create(name="local")
+
+
+@pytest.fixture
+def present(db: None) -> datetime:
+    return database_now().replace(second=0, microsecond=0)
+
+
+def us(length: timedelta) -> int:
+    return length // timedelta(microseconds=1)
+
+
+def test_windows_are_as_each_read_by_itself(make_domain: MakeDomain, location: Location) -> None:
+    domain = make_domain()
+    begin, end = MIDNIGHT - 3 * DAY, MIDNIGHT + 9 * HOUR + 22 * MINUTE
+    store(domain.pk, location, slots(begin, end, 7 * MINUTE))
+    tick(begin, end)
+    roll(end)
+    lengths = [HOUR, 5 * HOUR, DAY + 3 * MINUTE, 2 * DAY, 40 * MINUTE]
+    windows = [(end - length, end) for length in lengths]
+    windows += [(begin + 13 * MINUTE, begin + 50 * HOUR), (begin, begin + MINUTE)]
+    for place in (None, location.pk):
+        alone = [rollups.span(domain.pk, *window, location_id=place) for window in windows]
+        assert rollups.spans(domain.pk, windows, location_id=place) == alone
+    assert rollups.spans(domain.pk, []) == []
+
+
+def test_incidents_of_windows_and_as_a_list(
+    client: Client, make_domain: MakeDomain, location: Location, present: datetime
+) -> None:
+    domain = make_domain(since=present - 20 * DAY)
+    down = {"state": State.DOWN, "reason": Reason.TIMEOUT}
+    store(domain.pk, location, slots(present - 50 * HOUR, present - 49 * HOUR, 10 * MINUTE))
+    store(domain.pk, location, slots(present - 49 * HOUR, present - 47 * HOUR, 10 * MINUTE), **down)
+    store(domain.pk, location, slots(present - 47 * HOUR, present - HOUR, 10 * MINUTE))
+    store(domain.pk, location, slots(present - 40 * MINUTE, present, 10 * MINUTE), **down)
+
+    windows = {
+        each["window"]: each
+        for each in client.get(f"/api/monitoring/{domain.pk}/summary").json()["windows"]
+    }
+    assert list(windows) == ["1h", "24h", "7d", "30d", "90d"]
+    assert windows["1h"]["incidents"] == windows["24h"]["incidents"] == 1
+    assert windows["24h"]["time_to_repair_us"] is None
+    week = windows["7d"]
+    assert (week["incidents"], week["incidents_begun"]) == (2, 2)
+    assert week["time_to_repair_us"] == us(2 * HOUR)
+    operating = HOUR + 47 * HOUR - 40 * MINUTE
+    assert week["time_between_failures_us"] == us(operating / 2)
+    assert week["longest_incident"]["duration_us"] == us(2 * HOUR)
+    assert (
+        week["downtime_us"]
+        == week["longest_incident"]["duration_us"] + windows["1h"]["downtime_us"]
+    )
+
+    path = f"/api/monitoring/{domain.pk}/incidents"
+    body = client.get(path, {"limit": 1}).json()
+    (newest,) = body["items"]
+    assert (newest["end"], newest["reason"], newest["failed_checks"]) == (None, "timeout", 4)
+    assert newest["locations"] == ["local"]
+    rest = client.get(body["next"]).json()
+    assert rest["next"] is None
+    (older,) = rest["items"]
+    assert (older["duration_us"], older["failed_checks"]) == (us(2 * HOUR), 12)
+
+    span = {
+        "from": (present - 48 * HOUR).isoformat(),
+        "to": (present - 46 * HOUR).isoformat(),
+    }
+    (one,) = client.get(f"/api/monitoring/{domain.pk}/summary", span).json()["windows"]
+    assert (one["window"], one["incidents"], one["incidents_begun"]) == ("span", 1, 0)
+    assert one["downtime_us"] == us(HOUR)
+    assert one["time_to_repair_us"] == us(2 * HOUR)  # although it began before
+
+
+def test_a_pause_is_no_downtime(
+    client: Client, make_domain: MakeDomain, location: Location, present: datetime
+) -> None:
+    domain = make_domain(since=present - 9 * HOUR)
+    store(domain.pk, location, [present - 6 * HOUR], state=State.DOWN, reason=Reason.CLOSED)
+    change_domain(domain.pk, {"enabled": False}, now=present - 4 * HOUR)
+    windows = client.get(f"/api/monitoring/{domain.pk}/summary").json()["windows"]
+    day = next(each for each in windows if each["window"] == "24h")
+    assert day["downtime_us"] == us(2 * HOUR)
+    assert day["unseen_us"] > us(4 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ({"location": "atlantis"}, "location"),
+        ({"to": "2026-11-23T12:00:00Z"}, "from"),
+        ({"from": "2026-11-23T12:00:00Z", "to": "2026-11-23T12:00:00Z"}, "to"),
+        ({"from": "2020-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "from"),
+        ({"from": "2190-01-01T00:00:00Z"}, "from"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    client: Client, make_domain: MakeDomain, query: dict[str, Any], parameter: str
+) -> None:
+    answer = client.get(f"/api/monitoring/{make_domain().pk}/summary", query)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["parameter"] == parameter
+
+
+def test_a_cursor_of_another_list_is_refused(client: Client, make_domain: MakeDomain) -> None:
+    path = f"/api/monitoring/{make_domain().pk}/incidents"
+    assert client.get(path, {"cursor": "nonsense"}).status_code == 422
+
+
+def test_every_incident_is_on_one_page(
+    client: Client, make_domain: MakeDomain, location: Location, present: datetime
+) -> None:
+    domain = make_domain(since=present - 30 * DAY)
+    states = ["up", "down"] * 700
+    Transition.objects.bulk_create(
+        Transition(
+            domain=domain,
+            location=location,
+            slot=present - (len(states) - number) * MINUTE,
+            from_state=None if number == 0 else states[number - 1],
+            to_state=state,
+        )
+        for number, state in enumerate(states)
+    )
+    body = client.get(f"/api/monitoring/{domain.pk}/incidents", {"limit": 130}).json()
+    found = list(body["items"])
+    while body["next"]:
+        body = client.get(body["next"]).json()
+        found += body["items"]
+    starts = [each["start"] for each in found]
+    assert len(starts) == len(set(starts)) == 700
+    assert starts == sorted(starts, reverse=True)
+
+
+def test_too_many_changes_are_not_guessed_at(
+    client: Client,
+    make_domain: MakeDomain,
+    location: Location,
+    present: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(downtimes, "MOST_CHANGES", 10)
+    domain = make_domain(since=present - 9 * DAY)
+    for number in range(12):
+        state = State.DOWN if number % 2 else State.UP
+        reason = Reason.CLOSED if number % 2 else None
+        store(domain.pk, location, [present - (24 - 2 * number) * HOUR], state=state, reason=reason)
+    windows = client.get(f"/api/monitoring/{domain.pk}/summary").json()["windows"]
+    assert [each["incidents"] is None for each in windows] == [False, True, True, True, True]
+
+
+def test_the_summary_costs_the_same_however_much_there_is(
+    client: Client, make_domain: MakeDomain, location: Location, present: datetime
+) -> None:
+    counts = []
+    client.get("/api/monitoring/transitions")  # notes that the key was used
+    for number in (1, 30):
+        domain = make_domain(since=present - 9 * DAY)
+        for one in range(number):
+            down = {"state": State.DOWN, "reason": Reason.CLOSED}
+            store(domain.pk, location, [present - (2 * one + 2) * HOUR], **down)
+            store(domain.pk, location, [present - (2 * one + 1) * HOUR])
+        with CaptureQueriesContext(connection) as queries:
+            client.get(f"/api/monitoring/{domain.pk}/summary")
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 40
