@@ -20,7 +20,9 @@ The way of the data, one module a step::
     verification  whether it holds, slot by slot; gauges: the last hour of it
     rolling    closed hours become 5-minute and hourly buckets, whole days daily ones
     rollups    counts and percentiles over spans, of buckets and of raw rows at the edges
-    retention  partitions made ahead, dropped behind
+    transitions  changes of states: newest first, or as a feed that misses none
+    downtimes  the incidents of a domain; what they are is a pure function, in incidents
+    retention  partitions made ahead, dropped behind; old transitions deleted
 
 ``ledger``, ``packing``, ``arrays``, ``partitions`` and ``partitioned`` are the floor under
 dispatch, settling and recording: the statements that insert a result row exactly once, how it

@@ -50,7 +50,7 @@ def test_incidents_of_windows_and_as_a_list(
     client: Client, make_domain: MakeDomain, location: Location, present: datetime
 ) -> None:
     domain = make_domain(since=present - 20 * DAY)
-    down = {"state": State.DOWN, "reason": Reason.TIMEOUT}
+    down: dict[str, Any] = {"state": State.DOWN, "reason": Reason.TIMEOUT}
     store(domain.pk, location, slots(present - 50 * HOUR, present - 49 * HOUR, 10 * MINUTE))
     store(domain.pk, location, slots(present - 49 * HOUR, present - 47 * HOUR, 10 * MINUTE), **down)
     store(domain.pk, location, slots(present - 47 * HOUR, present - HOUR, 10 * MINUTE))
@@ -179,7 +179,7 @@ def test_the_summary_costs_the_same_however_much_there_is(
     for number in (1, 30):
         domain = make_domain(since=present - 9 * DAY)
         for one in range(number):
-            down = {"state": State.DOWN, "reason": Reason.CLOSED}
+            down: dict[str, Any] = {"state": State.DOWN, "reason": Reason.CLOSED}
             store(domain.pk, location, [present - (2 * one + 2) * HOUR], **down)
             store(domain.pk, location, [present - (2 * one + 1) * HOUR])
         with CaptureQueriesContext(connection) as queries:
