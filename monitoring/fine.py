@@ -32,7 +32,7 @@ class Checks:
     """Checks of one domain from one location, as parallel columns in the order of their 5 minutes.
 
     Attributes:
-        numbers: which 5 minutes since 1970 each slot is in.
+        numbers: which 5 minutes since 1970 each slot is in (or whatever length was asked for).
         codes: how each ended (see OUTCOMES).
         phases: a column of microseconds for each of PHASES, -1 where it was not reached.
     """
@@ -127,7 +127,10 @@ def unpack_hour(packed: bytes) -> Iterator[tuple[int, Tally]]:
 
 
 def five_minutes(checks: Checks) -> Iterator[tuple[int, Tally]]:
-    """Yield checks by their 5 minutes: the number of these since 1970, and the tally."""
+    """Yield checks by their 5 minutes: the number of these since 1970, and the tally.
+
+    By those that their numbers count: it may be minutes as well.
+    """
     columns = [(_sums_upto(column), indexes(column)) for column in checks.observed().phases]
     begin = 0
     for number, count in sorted(Counter(checks.numbers).items()):

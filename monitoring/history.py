@@ -1,17 +1,16 @@
-"""What people read: pages of results, present states, manual runs, the ledger of a span."""
+"""What people read: present states, manual runs, the ledger of a span."""
 
 import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
 from django.db import connection
 from django.db.models import Q
 
-from domains.paging import BadCursor, decode_cursor, encode_cursor
 from monitoring import partitions
 from monitoring.accounting import Account, accounts
 from monitoring.ledger import RAW
@@ -22,17 +21,6 @@ from monitoring.verdict import worst
 
 _FIELDS: Final = [field.column for field in Result._meta.concrete_fields if field.column]
 _COLUMNS: Final = ", ".join(f"result.{column}" for column in _FIELDS)
-_PAGE: Final = f"""
-    SELECT {_COLUMNS} FROM monitoring_location AS place CROSS JOIN LATERAL (
-        SELECT * FROM {RAW}
-        WHERE domain_id = %(domain)s AND location_id = place.id
-          AND slot >= %(start)s AND slot < %(end)s {{after}}
-        ORDER BY slot DESC LIMIT %(limit)s
-    ) AS result ORDER BY slot DESC, location_id DESC LIMIT %(limit)s
-"""
-_AFTER: Final = (
-    "AND slot <= %(slot)s AND (slot < %(slot)s OR location_id < %(location)s)"  # as they sort
-)
 _NEWEST: Final = f"""
     SELECT DISTINCT ON (result.domain_id) {_COLUMNS}
     FROM unnest(%(domains)s::integer[]) AS wanted(id) CROSS JOIN monitoring_location AS place
@@ -58,43 +46,6 @@ class Present:
     last_result: Result | None
     tls_expires_at: datetime | None
     certificate: Mapping[str, Any] | None
-
-
-def page_of_results(
-    domain_id: int,
-    *,
-    start: datetime | None,
-    end: datetime | None,
-    cursor: str | None,
-    limit: int,
-) -> tuple[list[Result], str | None]:
-    """Return a domain's results with start <= slot < end, newest first, and the next cursor.
-
-    Raises:
-        BadCursor: the cursor is not of this list.
-    """
-    before: tuple[datetime, int] | None = None
-    if cursor is not None:
-        text, location_id = decode_cursor(cursor, str, int)
-        try:
-            slot = datetime.fromisoformat(text)
-            if slot.tzinfo is None or not 0 <= location_id < 2**31:
-                raise BadCursor
-            before = slot.astimezone(UTC), location_id  # PostgreSQL knows fewer offsets
-        except (ValueError, OverflowError) as error:
-            raise BadCursor from error
-    page: list[Result] = []
-    for first, last in partitions.spans(start, end):
-        values = {"domain": domain_id, "start": first, "end": last, "limit": limit + 1 - len(page)}
-        if before is None:
-            page += _results(_PAGE.format(after=""), values)
-        else:
-            values |= {"slot": before[0], "location": before[1]}
-            page += _results(_PAGE.format(after=_AFTER), values)
-        if len(page) > limit:
-            oldest = page[limit - 1]
-            return page[:limit], encode_cursor(oldest.slot.isoformat(), oldest.location_id)
-    return page, None
 
 
 def present(domain_ids: Sequence[int]) -> dict[int, Present]:

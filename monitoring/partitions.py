@@ -98,25 +98,28 @@ def existing() -> list[Partition]:
 
 
 def spans(
-    start: datetime | None, end: datetime | None, *, most: int = 32
+    start: datetime | None, end: datetime | None, *, most: int = 32, first: int | None = None
 ) -> Iterator[tuple[datetime, datetime]]:
     """Yield the parts of [start, end) in which there can be rows, newest first.
 
-    Each lies in at most ``most`` partitions. A statement that reads rows has the bounds of
-    one as constants: without them it would plan for, and lock, every partition there is.
+    Each lies in at most ``most`` partitions, the newest in ``first`` where that is given. A
+    statement that reads rows has the bounds of one as constants: without them it would plan
+    for, and lock, every partition there is.
     """
     there = [
         one
         for one in existing()
         if (end is None or one.start < end) and (start is None or start < one.end)
     ]
-    for last in range(len(there), 0, -most):
-        part = there[max(0, last - most) : last]
-        first, final = part[0].start, part[-1].end
+    last, size = len(there), first or most
+    while last > 0:
+        part = there[max(0, last - size) : last]
+        begin, final = part[0].start, part[-1].end
         yield (
-            first if start is None else max(start, first),
+            begin if start is None else max(start, begin),
             final if end is None else min(end, final),
         )
+        last, size = last - size, most
 
 
 def drop(partition: Partition, *, patience: timedelta) -> None:

@@ -7,31 +7,31 @@ after two years.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from math import ceil
 from typing import Final
 
-from django.db import connection
-
-from monitoring import samples
-from monitoring.bucket_partitions import DAYS, FINE, HOURS
-from monitoring.fine import FIVE_MINUTES, Checks, five_minutes, unpack_hour
+from monitoring import sources
+from monitoring.fine import FIVE_MINUTES, five_minutes
 from monitoring.probes.states import State
+from monitoring.sketches import quantiles
+from monitoring.sources import micros, moment
 from monitoring.tallies import PHASES, Tally
 
+MINUTE: Final = timedelta(minutes=1)
 _FIVE: Final = timedelta(seconds=FIVE_MINUTES)
-_HOUR: Final = timedelta(hours=1)
-_DAY: Final = timedelta(days=1)
+_MOMENT: Final = timedelta(microseconds=1)
+_NOTHING: Final = Tally()
 _SHARES: Final = (0.5, 0.9, 0.95, 0.99, 1.0)
 
 MOST_BUCKETS: Final = 10_000
 """How many buckets one series has at most."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)  # frozen it would take three times as long to make
 class Latency:
     """How long one phase took where it was reached, in microseconds."""
 
@@ -89,16 +89,6 @@ class Span:
         return self.observed / self.expected if self.expected else None
 
 
-@dataclass(slots=True)
-class _Sources:
-    """Where a span is read from: the starts of whole buckets, and stretches of raw rows."""
-
-    days: list[datetime] = field(default_factory=list)
-    hours: list[datetime] = field(default_factory=list)
-    fives: set[datetime] = field(default_factory=set)
-    raw: list[tuple[datetime, datetime]] = field(default_factory=list)
-
-
 def span(domain_id: int, start: datetime, end: datetime, *, location_id: int | None = None) -> Span:
     """Return the counts and percentiles of one domain over a span.
 
@@ -108,17 +98,17 @@ def span(domain_id: int, start: datetime, end: datetime, *, location_id: int | N
         end: the instant to stop before.
         location_id: None for all locations together.
     """
-    sources = _sources(start, end, coarsest=_DAY)
+    found = sources.sources(micros(start), micros(end), coarsest=sources.DAY)
+    places = None if location_id is None else {location_id}
     whole = Tally()
     totals: list[int] = []
-    for _, tally in _buckets(domain_id, sources, location_id):
+    for _, tally in sources.buckets(domain_id, found, places):
         whole.add(tally)
-    for checks in _raw(domain_id, sources, location_id):
+    for checks in sources.raw(domain_id, found, places):
         totals += checks.totals()
         for _, tally in five_minutes(checks):
             whole.add(tally)
-    exact = not (sources.days or sources.hours or sources.fives)
-    return _span(start, end, whole, sorted(totals) if exact else None)
+    return _span(start, end, whole, sorted(totals) if found.is_raw else None)
 
 
 def spans(
@@ -131,35 +121,34 @@ def spans(
 
     What they share is read once: they are cut at each other's edges, and put together again.
     """
-    edges = sorted({edge.astimezone(UTC) for window in windows for edge in window})
+    edges = sorted({micros(edge) for window in windows for edge in window})
     if not edges:
         return []
-    rolled = _rolled(edges[0], edges[-1])
-    merged = _Sources()
+    places = None if location_id is None else {location_id}
+    wanted = [(micros(start), micros(end)) for start, end in windows]
+    rolled = sources.rolled_up(edges[0], edges[-1])
+    merged = sources.Sources()
     tallies = [Tally() for _ in edges]
     totals: list[list[int]] = [[] for _ in edges]
     exact = [True for _ in edges]
     for place, (first, last) in enumerate(pairwise(edges)):
-        if not any(start <= first and last <= end for start, end in windows):
+        if not any(start <= first and last <= end for start, end in wanted):
             continue
-        part = _sources(first, last, coarsest=_DAY, rolled=rolled)
-        exact[place] = not (part.days or part.hours or part.fives)
+        part = sources.sources(first, last, coarsest=sources.DAY, rolled=rolled)
+        exact[place] = part.is_raw
         merged.days += part.days
         merged.hours += part.hours
-        merged.fives |= part.fives
-        merged.raw += part.raw
-    for at, tally in _buckets(domain_id, merged, location_id):
-        tallies[bisect_right(edges, at) - 1].add(tally)
-    for start, end in merged.raw:
-        place = bisect_right(edges, start) - 1
-        for checks in _raw(domain_id, _Sources(raw=[(start, end)]), location_id):
+        merged.fives += part.fives
+        for checks in sources.raw(domain_id, part, places):
             totals[place] += checks.totals()
             for _, tally in five_minutes(checks):
                 tallies[place].add(tally)
+    for at, tally in sources.buckets(domain_id, merged, places):
+        tallies[bisect_right(edges, at) - 1].add(tally)
     found = []
-    for start, end in windows:
+    for (start, end), (first, last) in zip(windows, wanted, strict=True):
         whole, plain, is_exact = Tally(), list[int](), True
-        for place in range(bisect_left(edges, start), bisect_left(edges, end)):
+        for place in range(bisect_left(edges, first), bisect_left(edges, last)):
             whole.add(tallies[place])
             plain += totals[place]
             is_exact &= exact[place]
@@ -173,7 +162,7 @@ def series(
     end: datetime,
     step: timedelta,
     *,
-    location_id: int | None = None,
+    location_ids: Collection[int] | None = None,
 ) -> list[Span]:
     """Return a domain's buckets over a span, oldest first, those without any slot included.
 
@@ -181,131 +170,60 @@ def series(
         domain_id: whose.
         start: the first instant, which is rounded down to a multiple of ``step`` since 1970.
         end: the instant to stop before, which is rounded up.
-        step: how long a bucket is: a multiple of 5 minutes.
-        location_id: None for all locations together.
+        step: how long a bucket is: a multiple of 5 minutes; or a minute, read from raw rows.
+        location_ids: of these locations; None for all together.
 
     Raises:
         ValueError: ``step`` is no such multiple, or there would be more than MOST_BUCKETS.
     """
-    if step < _FIVE or step % _FIVE:
-        raise ValueError("step must be a multiple of 5 minutes")
-    seconds = int(step.total_seconds())
-    first = int(start.timestamp() // seconds)
-    size = int(-(-end.timestamp() // seconds)) - first
+    if step != MINUTE and (step < _FIVE or step % _FIVE):
+        raise ValueError("step must be a minute, or a multiple of 5 minutes")
+    start, end = rounded(start, end, step)
+    size = (end - start) // step
     if size > MOST_BUCKETS:
         raise ValueError(f"{size} buckets are more than {MOST_BUCKETS}: choose a longer step")
-    start = datetime.fromtimestamp(first * seconds, UTC)
-    coarsest = next(level for level in (_DAY, _HOUR, _FIVE) if not step % level)
-    sources = _sources(start, start + size * step, coarsest=coarsest)
-    tallies = [Tally() for _ in range(size)]
-    for at, tally in _buckets(domain_id, sources, location_id):
-        tallies[(at - start) // step].add(tally)
-    for checks in _raw(domain_id, sources, location_id):
+    length, first = step // _MOMENT, micros(start)
+    levels = (sources.DAY, sources.HOUR, sources.FIVE)
+    coarsest = next((level for level in levels if not length % level), length)
+    found = sources.sources(first, micros(end), coarsest=coarsest)
+    tallies: list[Tally | None] = [None] * size
+
+    def count(at: int, tally: Tally) -> None:
+        place = (at - first) // length
+        there = tallies[place]
+        if there is None:  # mostly a bucket is one that is stored
+            tallies[place] = tally
+        else:
+            there.add(tally)
+
+    for at, tally in sources.buckets(domain_id, found, location_ids):
+        count(at, tally)
+    seconds = min(coarsest, sources.FIVE) // sources.SECOND
+    for checks in sources.raw(domain_id, found, location_ids, seconds=seconds):
         for number, tally in five_minutes(checks):
-            tallies[number * FIVE_MINUTES // seconds - first].add(tally)
+            count(number * seconds * sources.SECOND, tally)
     return [
-        _span(start + place * step, start + (place + 1) * step, tally, None)
+        _span(start + place * step, start + (place + 1) * step, tally or _NOTHING, None)
         for place, tally in enumerate(tallies)
     ]
 
 
-def _rolled(start: datetime, end: datetime) -> set[tuple[str, datetime]]:
-    """Return the hours and days of a span that are rolled up: level and start."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT level, start FROM monitoring_rolled "
-            "WHERE next_domain_id IS NULL AND start >= %s AND start < %s",
-            [start - _DAY, end],
-        )
-        return set(cursor.fetchall())
-
-
-def _sources(
-    start: datetime,
-    end: datetime,
-    *,
-    coarsest: timedelta,
-    rolled: Set[tuple[str, datetime]] | None = None,
-) -> _Sources:
-    """Return what a span is read from: of what is rolled up, the coarsest buckets that fit."""
-    start, end = start.astimezone(UTC), end.astimezone(UTC)
-    if rolled is None:
-        rolled = _rolled(start, end)
-    sources = _Sources()
-    at = start
-    while at < end:
-        day = at.replace(hour=0, minute=0, second=0, microsecond=0)
-        hour = at.replace(minute=0, second=0, microsecond=0)
-        five = hour + (at - hour) // _FIVE * _FIVE
-        if ("day", day) not in rolled and ("hour", hour) not in rolled:
-            upto = min(hour + _HOUR, end)
-            sources.raw.append((at, upto))
-        elif at == day and coarsest >= _DAY and day + _DAY <= end and ("day", day) in rolled:
-            upto = day + _DAY
-            sources.days.append(day)
-        elif at == hour and coarsest >= _HOUR and hour + _HOUR <= end:
-            upto = hour + _HOUR
-            sources.hours.append(hour)
-        elif at == five and five + _FIVE <= end:
-            upto = five + _FIVE
-            sources.fives.add(five)
-        else:
-            upto = min(five + _FIVE, end)
-            sources.raw.append((at, upto))
-        at = upto
-    sources.raw = _joined(sources.raw)
-    return sources
-
-
-def _joined(stretches: Sequence[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
-    joined: list[tuple[datetime, datetime]] = []
-    for start, end in stretches:
-        if joined and joined[-1][1] == start:
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((start, end))
-    return joined
-
-
-def _buckets(
-    domain_id: int, sources: _Sources, location_id: int | None
-) -> Iterator[tuple[datetime, Tally]]:
-    """Yield the buckets of a domain: when each begins, and its tally."""
-    for table, starts in ((DAYS, sources.days), (HOURS, sources.hours)):
-        for start, packed in _packed(table, domain_id, starts, location_id):
-            yield start, Tally.unpack(packed)
-    hours = sorted({five.replace(minute=0) for five in sources.fives})
-    for hour, packed in _packed(FINE, domain_id, hours, location_id):
-        for place, tally in unpack_hour(packed):
-            start = hour + place * _FIVE
-            if start in sources.fives:
-                yield start, tally
-
-
-def _packed(
-    table: str, domain_id: int, starts: Sequence[datetime], location_id: int | None
-) -> list[tuple[datetime, bytes]]:
-    if not starts:
-        return []
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT start, packed FROM {table} WHERE domain_id = %s AND start = ANY(%s) "
-            "AND start >= %s AND start <= %s AND (%s::int IS NULL OR location_id = %s)",
-            [domain_id, list(starts), starts[0], starts[-1], location_id, location_id],
-        )
-        return [(start.astimezone(UTC), bytes(packed)) for start, packed in cursor.fetchall()]
-
-
-def _raw(domain_id: int, sources: _Sources, location_id: int | None) -> Iterator[Checks]:
-    for start, end in sources.raw:
-        for _, place, checks in samples.read([domain_id], start, end):
-            if location_id in {None, place}:
-                yield checks
+def rounded(start: datetime, end: datetime, step: timedelta) -> tuple[datetime, datetime]:
+    """Return the span of the whole buckets in which a span lies."""
+    length = step // _MOMENT
+    return (
+        moment(micros(start) // length * length),
+        moment(-(-micros(end) // length) * length),
+    )
 
 
 def _span(start: datetime, end: datetime, tally: Tally, totals: Sequence[int] | None) -> Span:
     states = tally.states()
-    found = {phase: latency for phase in PHASES if (latency := _latency(tally, phase))}
+    found = {
+        phase: latency
+        for place, phase in enumerate(PHASES)
+        if (latency := _latency(tally, place)) is not None
+    }
     total = found.get("total")
     values: Sequence[int | None] = [None] * len(_SHARES)
     if totals:
@@ -333,18 +251,9 @@ def _span(start: datetime, end: datetime, tally: Tally, totals: Sequence[int] | 
     )
 
 
-def _latency(tally: Tally, phase: str) -> Latency | None:
-    values = tally.quantiles(_SHARES, phase)
+def _latency(tally: Tally, place: int) -> Latency | None:
+    counts = tally.sketches[place]
+    values = quantiles(counts, _SHARES)
     if values is None:
         return None
-    p50, p90, p95, p99, most = values
-    place = PHASES.index(phase)
-    return Latency(
-        count=sum(tally.sketches[place].values()),
-        sum_us=tally.sums[place],
-        p50_us=p50,
-        p90_us=p90,
-        p95_us=p95,
-        p99_us=p99,
-        max_us=most,
-    )
+    return Latency(sum(counts.values()), tally.sums[place], *values)

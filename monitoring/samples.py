@@ -19,7 +19,7 @@ _READ: Final = f"""
     CROSS JOIN LATERAL (
         SELECT array_agg(number) AS numbers, array_agg(code),
                {", ".join(f"array_agg({phase})" for phase in PHASES)}
-        FROM (SELECT floor(date_part('epoch', slot) / {FIVE_MINUTES})::int AS number,
+        FROM (SELECT floor(date_part('epoch', slot) / %(seconds)s::int)::int AS number,
                      verdict::smallint AS code,
                      {", ".join(f"coalesce({phase}_us, -1) AS {phase}" for phase in PHASES)}
               FROM {RAW}
@@ -36,18 +36,20 @@ Place by place down the primary key, which is cheap however long the day's parti
 
 
 def read(
-    domain_ids: Sequence[int], start: datetime, end: datetime
+    domain_ids: Sequence[int], start: datetime, end: datetime, *, seconds: int = FIVE_MINUTES
 ) -> Iterator[tuple[int, int, Checks]]:
     """Yield the scheduled checks with start <= slot < end: domain id, location id, checks.
 
-    In one statement, so in one snapshot.
+    In one statement, so in one snapshot. They are numbered by ``seconds`` since 1970.
     """
     plain = connection.cursor()  # connects, and is told of what breaks
     plain.close()
     # Arrays in binary: as text they cost more to write and read than the rows they came from.
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(
-            _READ, {"domains": list(domain_ids), "start": start, "end": end}, binary=True
+            _READ,
+            {"domains": list(domain_ids), "start": start, "end": end, "seconds": seconds},
+            binary=True,
         )
         rows = cursor.fetchall()
     for domain_id, location_id, numbers, codes, *phases in rows:

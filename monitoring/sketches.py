@@ -84,6 +84,9 @@ def sketch(found: Iterable[int]) -> Sketch:
 
 def merge(counts: Sketch, others: Mapping[int, int]) -> None:
     """Count the values of another sketch in the first one too."""
+    if not counts:
+        counts.update(others)
+        return
     for index, count in others.items():
         counts[index] = counts.get(index, 0) + count
 
@@ -94,12 +97,10 @@ def quantiles(counts: Mapping[int, int], shares: Sequence[float]) -> list[int] |
     The quantile of share q of n values is the smallest value that at least q * n of them do
     not exceed, as of PostgreSQL's ``percentile_disc``.
     """
-    present = sorted(counts)
-    upto = list(accumulate(counts[index] for index in present))
-    if not upto:
+    if not counts:
         return None
+    present = sorted(counts)  # quick where they are in order, as they are stored
+    upto = list(accumulate(map(counts.__getitem__, present)))
+    last = len(present) - 1
     # The first that reaches the share; 1.0 asks for the largest.
-    return [
-        value(present[min(bisect_left(upto, share * upto[-1]), len(present) - 1)])
-        for share in shares
-    ]
+    return [_MIDDLES[present[min(bisect_left(upto, share * upto[last]), last)]] for share in shares]

@@ -127,22 +127,23 @@ class Tally:
         Raises:
             Unreadable: they are not of this version.
         """
-        numbers = _numbers(unsqueeze(packed))
-        if numbers[:1] != [_VERSION]:
-            raise Unreadable(f"a roll-up begins with {numbers[:1]}")
-        tally = cls()
-        at = 2 + 2 * numbers[1]
-        tally.outcomes = dict(zip(numbers[2:at:2], numbers[3:at:2], strict=True))
+        body = unsqueeze(packed)
+        if body[:1] != bytes((_VERSION,)):
+            raise Unreadable(f"a roll-up begins with {list(body[:1])}")
+        (pairs,), at = _numbers(body, 1, 1)
+        numbers, at = _numbers(body, at, 2 * pairs)
+        sums: list[int] = [0] * len(PHASES)
+        sketches: list[Sketch] = [{} for _ in PHASES]
         for place in range(len(PHASES)):
-            size = numbers[at]
-            at += 1
-            if size:
-                tally.sums[place] = numbers[at]
-                middle, end = at + 1 + size, at + 1 + 2 * size
-                present = accumulate(numbers[at + 1 : middle])
-                tally.sketches[place] = dict(zip(present, numbers[middle:end], strict=True))
-                at = end
-        return tally
+            if body[at] == 0:
+                at += 1
+                continue
+            (size, sums[place], first), at = _numbers(body, at, 3)
+            steps, at = _numbers(body, at, size - 1)
+            counts, at = _numbers(body, at, size)
+            present = accumulate(steps, initial=first)
+            sketches[place] = dict(zip(present, counts, strict=True))
+        return cls(dict(zip(numbers[::2], numbers[1::2], strict=True)), sums, sketches)
 
 
 def squeeze(body: bytes) -> bytes:
@@ -176,18 +177,28 @@ def _varints(numbers: Sequence[int]) -> bytes:
     return bytes(packed)
 
 
-def _numbers(packed: bytes) -> list[int]:
-    if packed.isascii():  # each byte is a number
-        return list(packed)
-    numbers = []
+def _numbers(packed: bytes, at: int, many: int) -> tuple[list[int], int]:
+    """Return so many integers from a place on, and the place after them.
+
+    Raises:
+        Unreadable: there are not so many.
+    """
+    end = at + many
+    numbers = list(packed[at:end])
+    if max(numbers, default=0) < 128 and len(numbers) == many:  # each byte is a number
+        return numbers, end
+    numbers.clear()
     number = shift = 0
-    for byte in packed:
+    for byte in packed[at:]:
+        if len(numbers) == many:
+            break
+        at += 1
         if byte > 127:
             number |= (byte & 127) << shift
             shift += 7
-        elif shift:
+        else:
             numbers.append(number | byte << shift)
             number = shift = 0
-        else:
-            numbers.append(byte)
-    return numbers
+    if len(numbers) < many:
+        raise Unreadable("a roll-up is cut off")
+    return numbers, at

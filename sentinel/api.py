@@ -20,7 +20,7 @@ from domains.paging import BadCursor
 from domains.preconditions import BadHeader
 from domains.refusals import sent, words
 from domains.rules import FieldsRefused, pointer
-from monitoring.api import BadParameter, EmptySpan, RunNotFound, observe, of_states
+from monitoring.api import BadParameter, EmptySpan, NotAcceptable, RunNotFound, observe, of_states
 from monitoring.api import router as monitoring_router
 from sentinel.access.api import audit_router, keys_router
 from sentinel.access.authentication import KeysDiffer, ScopeMissing, ways
@@ -119,7 +119,9 @@ def _item(request: HttpRequest, item: dict[str, Any]) -> dict[str, str]:
         # The first part is the name of the view's argument, which the client never sees.
         place = json.loads(request.body or "null")
         return {"pointer": pointer(*sent(place, path[1:], item["type"])), "detail": message}
-    return {"parameter": str(path[-1]) if path else str(where), "detail": message}
+    # Of one that may be repeated its place comes after the name.
+    names = [part for part in path if isinstance(part, str)]
+    return {"parameter": names[-1] if names else str(where), "detail": message}
 
 
 def _refused_by_ninja(request: HttpRequest, error: HttpError) -> HttpResponse:
@@ -166,6 +168,7 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
     EmptySpan: lambda request, _: invalid(
         request, _parameter("to", "it must be later than `from`")
     ),
+    NotAcceptable: lambda request, error: problem(request, 406, str(error)),
     BadParameter: lambda request, error: invalid(request, _parameter(error.name, str(error))),
     BadIdempotencyKey: _bad_key,
     IdempotencyMismatch: lambda request, _: problem(request, 422, kind="idempotency-mismatch"),

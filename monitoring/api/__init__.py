@@ -4,10 +4,19 @@ from ninja import Router
 
 from monitoring.api import checks, history, ledger, summary, transitions
 from monitoring.api.checks import RunNotFound
+from monitoring.api.negotiation import NotAcceptable
 from monitoring.api.parameters import BadParameter, EmptySpan
 from monitoring.api.present import observe, of_states
 
-__all__ = ["BadParameter", "EmptySpan", "RunNotFound", "observe", "of_states", "router"]
+__all__ = [
+    "BadParameter",
+    "EmptySpan",
+    "NotAcceptable",
+    "RunNotFound",
+    "observe",
+    "of_states",
+    "router",
+]
 
 router = Router()
 # Before those of one domain: a fixed word is no domain's id.

@@ -1,10 +1,12 @@
 """The route of the ledger."""
 
+import re
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from django.http import HttpRequest
 from ninja import Query, Router
+from pydantic import AfterValidator, WithJsonSchema
 
 from domains.clock import database_now
 from domains.schemas import problems
@@ -24,6 +26,18 @@ _UNITS: Final = {
     "h": timedelta(hours=1),
     "d": timedelta(days=1),
 }
+_STEP: Final = re.compile(r"[1-9][0-9]{0,4}[smhd]")
+
+
+def _step(text: str) -> str:
+    if not _STEP.fullmatch(text):
+        raise ValueError("give a number with its unit, s, m, h or d, such as 5m, 1h or 1d")
+    return text
+
+
+Step = Annotated[
+    str, AfterValidator(_step), WithJsonSchema({"type": "string", "pattern": f"^{_STEP.pattern}$"})
+]
 
 
 @router.get(
@@ -42,9 +56,8 @@ def read_ledger(
         Query(ge=1, le=2**31 - 1, description="Of this domain; it may have been deleted."),
     ] = None,
     step: Annotated[
-        str | None,
+        Step | None,
         Query(
-            pattern=r"^[1-9][0-9]{0,4}[smhd]$",
             description="Account for each part of this length too, such as 1m, 5m, 1h or 1d.",
         ),
     ] = None,
@@ -54,11 +67,12 @@ def read_ledger(
     start = start or end - timedelta(days=1)
     if end <= start:
         raise EmptySpan
-    length = None if step is None else int(step[:-1]) * _UNITS[step[-1]]
+    length = None if step is None else _length(step)
     if length is not None and (length % TICK or (end - start) / length > MOST_BUCKETS):
         raise BadParameter(
             "step",
-            f"give a multiple of 5 seconds that cuts the span into {MOST_BUCKETS} parts or fewer",
+            f"give a multiple of 5 seconds that cuts the span into {MOST_BUCKETS} parts or fewer, "
+            f"such as {_shortest(end - start)}",
         )
     place = None if location is None else known_location(location)
     accounts = accounting.accounts(
@@ -69,3 +83,13 @@ def read_ledger(
         location_id=None if place is None else place.pk,
     )
     return ledger_out(accounts, in_buckets=step is not None)
+
+
+def _shortest(span: timedelta) -> str:
+    """Return the shortest usual step that cuts a span into few enough parts."""
+    usual = ("5s", "1m", "5m", "1h", "1d")
+    return next((each for each in usual if span <= MOST_BUCKETS * _length(each)), "30d")
+
+
+def _length(step: str) -> timedelta:
+    return int(step[:-1]) * _UNITS[step[-1]]

@@ -95,6 +95,25 @@ class ResultPage(Schema):
     next: str | None
 
 
+def _partial(schema: dict[str, Any]) -> None:
+    schema.pop("required", None)
+    schema["minProperties"] = 1
+    schema["examples"] = [{"slot": "2026-11-23T12:00:35Z", "state": "up", "total_us": 48213}]
+
+
+class SlimResult(ResultOut):
+    """Of a result those fields that ``fields`` asked for, and no others."""
+
+    model_config = ConfigDict(json_schema_extra=_partial)
+
+
+class SlimResultPage(Schema):
+    """A page of results with the fields that were asked for; ``next`` as of a ``ResultPage``."""
+
+    items: list[SlimResult]
+    next: str | None
+
+
 class RunAccepted(Schema):
     """A manual check was written down and will run; poll ``status_url``."""
 

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from domains.audit import OPERATOR
 from domains.clock import database_now
 from domains.services import change_domain
 from monitoring import downtimes, rollups
@@ -99,7 +100,7 @@ def test_a_pause_is_no_downtime(
 ) -> None:
     domain = make_domain(since=present - 9 * HOUR)
     store(domain.pk, location, [present - 6 * HOUR], state=State.DOWN, reason=Reason.CLOSED)
-    change_domain(domain.pk, {"enabled": False}, now=present - 4 * HOUR)
+    change_domain(domain.pk, {"enabled": False}, by=OPERATOR, now=present - 4 * HOUR)
     windows = client.get(f"/api/monitoring/{domain.pk}/summary").json()["windows"]
     day = next(each for each in windows if each["window"] == "24h")
     assert day["downtime_us"] == us(2 * HOUR)

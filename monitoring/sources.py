@@ -1,0 +1,190 @@
+"""Where counts over a span are read from: whole buckets, and raw rows where none fits.
+
+Of what is rolled up the coarsest buckets that fit are taken. Instants are microseconds since
+1970 here: a quarter has two thousand hours, and as integers they cost little to tell apart.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Set
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+from django.db import connection
+
+from monitoring import samples
+from monitoring.bucket_partitions import DAYS, FINE, HOURS
+from monitoring.fine import FIVE_MINUTES, Checks, unpack_hour
+from monitoring.tallies import Tally
+
+SECOND: Final = 1_000_000
+FIVE: Final = FIVE_MINUTES * SECOND
+HOUR: Final = 3600 * SECOND
+DAY: Final = 24 * HOUR
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MOMENT: Final = timedelta(microseconds=1)
+
+_READ: Final = """
+    SELECT (date_part('epoch', start) * 1000000)::bigint, packed
+    FROM unnest(%(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS stretch(begins, ends)
+    CROSS JOIN LATERAL (
+        SELECT start, packed FROM {table}
+        WHERE domain_id = %(domain)s AND start >= begins AND start < ends
+          AND start >= %(first)s AND start < %(last)s {places}
+    ) AS bucket
+"""
+"""Stretch by stretch down the primary key; the outermost bounds choose the partitions."""
+
+Stretches = list[tuple[int, int]]
+"""Spans in microseconds since 1970, each with its end, in order."""
+
+
+@dataclass(slots=True)
+class Sources:
+    """What a span is read from: stretches of days, of hours, of 5 minutes and of raw rows."""
+
+    days: Stretches = field(default_factory=list)
+    hours: Stretches = field(default_factory=list)
+    fives: Stretches = field(default_factory=list)
+    raw: Stretches = field(default_factory=list)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether no bucket is read."""
+        return not (self.days or self.hours or self.fives)
+
+
+def micros(instant: datetime) -> int:
+    """Return an instant as microseconds since 1970."""
+    return (instant - _EPOCH) // _MOMENT
+
+
+def moment(number: int) -> datetime:
+    """Return the instant of microseconds since 1970, in UTC."""
+    return _EPOCH + number * _MOMENT
+
+
+def sources(
+    start: int, end: int, *, coarsest: int, rolled: Set[tuple[str, int]] | None = None
+) -> Sources:
+    """Return what a span is read from.
+
+    Args:
+        start: the first instant.
+        end: the instant to stop before.
+        coarsest: how long a bucket may be: DAY, HOUR or FIVE; less for raw rows only.
+        rolled: what ``rolled_up`` said of a span that has this one in it; None: it is asked.
+    """
+    found = Sources()
+    if coarsest < FIVE:
+        _add(found.raw, start, end)
+        return found
+    if rolled is None:
+        rolled = rolled_up(start, end)
+    at = start
+    while at < end:
+        day, hour, five = (at // length * length for length in (DAY, HOUR, FIVE))
+        of_day = ("day", day) in rolled
+        if not of_day and ("hour", hour) not in rolled:
+            stretches, upto = found.raw, min(hour + HOUR, end)
+        elif of_day and at == day and coarsest >= DAY and day + DAY <= end:
+            stretches, upto = found.days, day + DAY
+        elif at == hour and coarsest >= HOUR and hour + HOUR <= end:
+            # Of a day that is rolled up all hours are.
+            upto = min(day + DAY if of_day else hour + HOUR, end // HOUR * HOUR)
+            stretches = found.hours
+        elif at == five and five + FIVE <= end:
+            upto = min(hour + HOUR, end // FIVE * FIVE)
+            stretches = found.fives
+        else:
+            stretches, upto = found.raw, min(five + FIVE, end)
+        _add(stretches, at, upto)
+        at = upto
+    return found
+
+
+def _add(stretches: Stretches, start: int, end: int) -> None:
+    """Add a stretch; where it begins as the last one ends, lengthen that one."""
+    if stretches and stretches[-1][1] == start:
+        stretches[-1] = (stretches[-1][0], end)
+    elif start < end:
+        stretches.append((start, end))
+
+
+def rolled_up(start: int, end: int) -> set[tuple[str, int]]:
+    """Return the hours and days of a span that are rolled up: level and start."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT level, start FROM monitoring_rolled "
+            "WHERE next_domain_id IS NULL AND start >= %s AND start < %s",
+            [moment(start - DAY), moment(end)],
+        )
+        return {(level, micros(begin)) for level, begin in cursor.fetchall()}
+
+
+def buckets(
+    domain_id: int, found: Sources, location_ids: Collection[int] | None
+) -> Iterator[tuple[int, Tally]]:
+    """Yield the buckets of a domain: when each begins, and its tally.
+
+    Args:
+        domain_id: whose.
+        found: what to read.
+        location_ids: of these locations; None for all.
+    """
+    for table, stretches in ((DAYS, found.days), (HOURS, found.hours)):
+        for start, packed in _packed(table, domain_id, stretches, location_ids):
+            yield start, Tally.unpack(packed)
+    hours: Stretches = []
+    for begin, end in found.fives:
+        first = begin // HOUR * HOUR  # one row holds an hour; two stretches may share it
+        _add(hours, max(first, hours[-1][1]) if hours else first, -(-end // HOUR) * HOUR)
+    begins = [begin for begin, _ in found.fives]
+    for hour, packed in _packed(FINE, domain_id, hours, location_ids):
+        for place, tally in unpack_hour(packed):
+            start = hour + place * FIVE
+            stretch = bisect_right(begins, start) - 1
+            if stretch >= 0 and start < found.fives[stretch][1]:
+                yield start, tally
+
+
+def _packed(
+    table: str, domain_id: int, stretches: Stretches, location_ids: Collection[int] | None
+) -> list[tuple[int, bytes]]:
+    if not stretches:
+        return []
+    values: dict[str, Any] = {
+        "domain": domain_id,
+        "begins": [moment(begin) for begin, _ in stretches],
+        "ends": [moment(end) for _, end in stretches],
+        "first": moment(stretches[0][0]),
+        "last": moment(stretches[-1][1]),
+    }
+    places = ""
+    if location_ids is not None:
+        places = "AND location_id = ANY(%(places)s::integer[])"
+        values["places"] = list(location_ids)
+    plain = connection.cursor()  # connects, and is told of what breaks
+    plain.close()
+    # In binary: as text each byte would be two.
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(_READ.format(table=table, places=places), values, binary=True)
+        return cursor.fetchall()
+
+
+def raw(
+    domain_id: int,
+    found: Sources,
+    location_ids: Collection[int] | None,
+    *,
+    seconds: int = FIVE_MINUTES,
+) -> Iterator[Checks]:
+    """Yield the checks that are read from raw rows, numbered by ``seconds`` since 1970."""
+    for start, end in found.raw:
+        for _, place, checks in samples.read(
+            [domain_id], moment(start), moment(end), seconds=seconds
+        ):
+            if location_ids is None or place in location_ids:
+                yield checks
