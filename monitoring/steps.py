@@ -77,24 +77,22 @@ def check(step: str, start: datetime, end: datetime, kept: Kept, *, most: int | 
     Raises:
         NoSuchSeries: with the cure.
     """
-    if not kept.has(step, start):
-        since = kept.since(step)
-        assert since is not None
-        coarser = next(other for other in STEPS if kept.has(other, start))
-        if STEPS[coarser] < STEPS[step]:  # raw rows may be kept for longer than buckets
-            coarser = next(
-                other for other in STEPS if STEPS[other] > STEPS[step] and kept.has(other, start)
-            )
+    coarser = [
+        other
+        for other, length in STEPS.items()
+        # Not a finer one, though raw rows may be kept for longer than buckets.
+        if length > STEPS[step]
+        and kept.has(other, start)
+        and (most is None or end - start <= most * length)
+    ]
+    since = kept.since(step)
+    if since is not None and start < since:
+        cure = f"take step={coarser[0]}, or" if coarser else "take a longer step, a shorter span or"
         raise NoSuchSeries(
             f"buckets of {step} go back to {since:%Y-%m-%dT%H:%M:%SZ}: "
-            f"take step={coarser}, or a `from` that is not before that"
+            f"{cure} a `from` that is not before that"
         )
     if most is None or end - start <= most * STEPS[step]:
         return
-    longer = [
-        other
-        for other, length in STEPS.items()
-        if end - start <= most * length and kept.has(other, start)
-    ]
-    cure = f"take step={longer[0]}, or a shorter span" if longer else "take a shorter span"
+    cure = f"take step={coarser[0]}, or a shorter span" if coarser else "take a shorter span"
     raise NoSuchSeries(f"it would have more than {most} buckets: {cure}")
