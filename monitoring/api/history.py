@@ -91,7 +91,7 @@ def list_results(
 
     **Results.** A page has at most `limit` items, and in `next` the address of the page after
     it, or null. Results that come while pages are read are never seen twice and hide none.
-    A page of a filter (`state`, `reason`, `kind`) looks at 10,000 results at the most: it
+    A page of a filter (`state`, `reason`, `kind`) looks at 5,000 results at the most: it
     may have fewer items than `limit`, even none, and a `next` to go on with. `fields` names what
     items are to have, such as `fields=slot,state,total_us`.
 
