@@ -89,7 +89,8 @@ def test_a_filter_that_hardly_matches_stops_and_goes_on(
 ) -> None:
     monkeypatch.setattr(pages, "MOST_EXAMINED", 15)
     expected = [row for row in read(client, path) if row["reason"] == "timeout"]
-    first = client.get(path, {"reason": "timeout", "limit": 50}).json()
+    rare: dict[str, Any] = {"reason": "timeout", "limit": 50}
+    first = client.get(path, rare).json()
     assert first["next"] is not None
     assert len(first["items"]) < len(expected)
     assert read(client, path, {"reason": "timeout", "limit": 50}) == expected

@@ -99,7 +99,8 @@ def test_a_file_of_buckets_is_what_the_series_is(
             assert json.loads(row["reasons"]) == bucket["reasons"]
             found = bucket["latency"]["total"]
             assert row["total_p99_us"] == ("" if found is None else str(found["p99_us"]))
-    few: Any = client.get(path, {**span, "limit": 9}, headers={"Accept": "application/x-ndjson"})
+    nine: dict[str, Any] = {**span, "limit": 9}
+    few: Any = client.get(path, nine, headers={"Accept": "application/x-ndjson"})
     assert [json.loads(line) for line in few.getvalue().splitlines()] == buckets[:9]
 
 
