@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
 
 from django.db import transaction
+from django.db.models import Q
 
 from domains.audit import Actor
 from domains.conflicts import Conflict, DomainNotFound, NamedTwice, VersionMismatch
@@ -52,7 +53,7 @@ def create_domains(
 ) -> list[Result]:
     """Register domains; each result is at its item's place, and so is what was refused before."""
     with _writing(by, now, dry_run=dry_run) as writing:
-        writing.names(item.get("external_id") for item in _valid(items))
+        writing.names(item.get("external_id") for item in valid(items))
         return each(items, lambda _, fields: Done("created", writing.create(fields)))
 
 
@@ -61,7 +62,7 @@ def put_domains(
 ) -> list[Result]:
     """Make the domains of external_ids be as the items say, which have all fields."""
     with _writing(by, now, dry_run=dry_run) as writing:
-        named = [item["external_id"] for item in _valid(items)]
+        named = [item["external_id"] for item in valid(items)]
         writing.names(named)
         find = Finder(writing.lock((), named))
 
@@ -84,9 +85,9 @@ def change_domains(
 ) -> list[Result]:
     """Change of each domain the fields that its item has."""
     with _writing(by, now, dry_run=dry_run) as writing:
-        valid = list(_valid(items))
-        writing.names(fields.get("external_id") for _, fields in valid)
-        find = Finder(writing.lock(*keys(reference for reference, _ in valid)))
+        changes = list(valid(items))
+        writing.names(fields.get("external_id") for _, fields in changes)
+        find = Finder(writing.lock(*keys(reference for reference, _ in changes)))
 
         def change(index: int, item: tuple[Reference, Fields]) -> Done:
             domain = find(index, item[0])
@@ -101,7 +102,7 @@ def delete_domains(
 ) -> list[Result]:
     """Delete domains; what was due before stays due."""
     with _writing(by, now, dry_run=dry_run) as writing:
-        find = Finder(writing.lock(*keys(_valid(items)), to_delete=True))
+        find = Finder(writing.lock(*keys(valid(items)), to_delete=True))
 
         def delete(index: int, reference: Reference) -> Done:
             domain = find(index, reference)
@@ -109,6 +110,12 @@ def delete_domains(
             return Done("deleted", domain)
 
         return each(items, delete)
+
+
+def find_domains(references: Iterable[Reference]) -> list[Domain]:
+    """Return those domains that there are, for whoever does not change them."""
+    ids, external_ids = keys(references)
+    return list(Domain.objects.filter(Q(pk__in=ids) | Q(external_id__in=external_ids)))
 
 
 class Finder:
@@ -179,7 +186,8 @@ def each(
     return results
 
 
-def _valid(items: Iterable[_Item | Refusal]) -> Iterator[_Item]:
+def valid(items: Iterable[_Item | Refusal]) -> Iterator[_Item]:
+    """Return the items that are not refused yet."""
     return (item for item in items if not isinstance(item, Refusal))
 
 

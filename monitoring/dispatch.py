@@ -20,7 +20,7 @@ from domains.models import Domain
 from domains.schedules import take_schedules
 from monitoring import partitions
 from monitoring.due import PATIENCE_SECONDS, RUN_TICKS, SERVED_SECONDS, WAITING_SECONDS
-from monitoring.models import Batch, Location, Tick
+from monitoring.models import Batch, DomainState, Location, Tick
 from monitoring.packing import Kind
 from monitoring.probes.states import Reason
 from monitoring.schedule import CATCH_UP, TICK, TICK_SECONDS, tick_at
@@ -91,21 +91,46 @@ def sweep(*, now: datetime, retention: timedelta) -> int:
 
 def request_check(domain: Domain, *, now: datetime) -> uuid.UUID:
     """Write the batches of one manual check, one a location; the request's time is the slot."""
+    return request_checks([domain], now=now)
+
+
+def request_checks(domains: Sequence[Domain], *, now: datetime) -> uuid.UUID:
+    """Write the batches of one run over several domains; the request's time is the slot.
+
+    As few as there are locations, unless they would be larger than a sweep's. Domains that are
+    known to be slow travel together, where they keep no others waiting; one alone does not.
+    """
     run_id = uuid.uuid4()
     # Scheduled slots are on whole seconds: a manual one must not take the key of one.
     slot = now if now.microsecond else now + timedelta(microseconds=1)
-    _add_locations("SELECT unnest(%(names)s::text[]) AS name", {"names": domain.locations})
-    Batch.objects.bulk_create(
-        Batch(
-            kind=Kind.MANUAL,
-            location=location,
-            slot=slot,
-            expires_at=slot + MANUAL_PATIENCE,
-            domain_ids=[domain.pk],
-            run_id=run_id,
-        )
-        for location in Location.objects.filter(name__in=domain.locations)
-    )
+    names = sorted({name for domain in domains for name in domain.locations})
+    _add_locations("SELECT unnest(%(names)s::text[]) AS name", {"names": names})
+    slow: set[tuple[int, int]] = set()
+    if len(domains) > 1:
+        ids = [domain.pk for domain in domains]
+        states = DomainState.objects.filter(slow=True, domain_id__in=ids)
+        slow = set(states.values_list("domain_id", "location_id"))
+    size = settings.SENTINEL_BATCH_SIZE
+    batches = []
+    for location in Location.objects.filter(name__in=names).order_by("name"):
+        lanes: dict[bool, list[int]] = {False: [], True: []}
+        for domain in domains:
+            if location.name in domain.locations:
+                lanes[(domain.pk, location.pk) in slow].append(domain.pk)
+        for is_slow, ids in lanes.items():
+            batches += [
+                Batch(
+                    kind=Kind.MANUAL,
+                    location=location,
+                    slot=slot,
+                    expires_at=slot + MANUAL_PATIENCE,
+                    domain_ids=ids[first : first + size],
+                    slow=is_slow,
+                    run_id=run_id,
+                )
+                for first in range(0, len(ids), size)
+            ]
+    Batch.objects.bulk_create(batches)
     return run_id
 
 

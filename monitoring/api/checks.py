@@ -8,10 +8,14 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Path, Router, Status
 
 from domains.api import DomainId
+from domains.bulk import Finder, each, find_domains, valid
+from domains.bulk_schemas import Selection
 from domains.clock import database_now
+from domains.models import Domain
 from domains.schemas import problems
 from domains.services import get_domain
 from monitoring import dispatch, history, tasks
+from monitoring.schemas.checks import BulkCheckOut, check_out
 from monitoring.schemas.results import RunAccepted, RunOut, result_out
 
 router = Router(tags=["monitoring"])
@@ -47,6 +51,33 @@ def read_run(
 
 
 @router.post(
+    "/check",
+    response={200: BulkCheckOut, **problems(400)},
+    operation_id="bulkCheckDomains",
+    summary="Check many domains now",
+)
+def check_many(request: HttpRequest, payload: Selection) -> Any:
+    """Ask for checks of up to 1,000 domains, as one run: 202 each, or why not."""
+    references = payload.references()
+    find = Finder(find_domains(valid(references)))
+    results = each(references, find)
+    domains = [domain for domain in results if isinstance(domain, Domain)]
+    run_id = None
+    if domains and not payload.dry_run:
+        with transaction.atomic():
+            run_id = dispatch.request_checks(domains, now=database_now())
+            _publish(run_id)
+    return {
+        "dry_run": payload.dry_run,
+        "run_id": run_id,
+        "status_url": None if run_id is None else _status_url(request, run_id),
+        "succeeded": len(domains),
+        "failed": len(results) - len(domains),
+        "results": [check_out(index, result) for index, result in enumerate(results)],
+    }
+
+
+@router.post(
     "/{domain_id}/check",
     response={202: RunAccepted, **problems(404)},
     operation_id="checkDomain",
@@ -55,9 +86,17 @@ def read_run(
 def check(request: HttpRequest, response: HttpResponse, domain_id: DomainId) -> Any:
     """Ask for a check ahead of the queue. It is durable when this answers, also without Redis."""
     domain = get_domain(domain_id)
-    run_id = dispatch.request_check(domain, now=database_now())
-    # The request may be part of a larger transaction; a hint before its row would find none.
-    transaction.on_commit(lambda: tasks.publish(dispatch.unsent(run_id=run_id)), robust=True)
-    status_url = request.build_absolute_uri(f"/api/monitoring/runs/{run_id}")
-    response["Location"] = status_url
+    with transaction.atomic():
+        run_id = dispatch.request_check(domain, now=database_now())
+        _publish(run_id)
+    response["Location"] = status_url = _status_url(request, run_id)
     return Status(202, {"run_id": run_id, "status_url": status_url})
+
+
+def _publish(run_id: uuid.UUID) -> None:
+    """Put a run on the queue once it is durable; what is not put there, the next sweep puts."""
+    transaction.on_commit(lambda: tasks.publish(dispatch.unsent(run_id=run_id)), robust=True)
+
+
+def _status_url(request: HttpRequest, run_id: uuid.UUID) -> str:
+    return request.build_absolute_uri(f"/api/monitoring/runs/{run_id}")

@@ -198,6 +198,7 @@ def test_a_secret_is_nowhere_but_where_it_is_sent(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     said: list[str] = []
@@ -231,8 +232,9 @@ def test_a_secret_is_nowhere_but_where_it_is_sent(
         refused = good_bodies()[1] | {"method": "GET"}
         answered(post(client, DOMAINS, refused), 500)
 
-    for domain_id in ids:
-        answered(client.post(f"/api/monitoring/{domain_id}/check"), 202)
+    with django_capture_on_commit_callbacks(execute=True):
+        for domain_id in ids:
+            answered(client.post(f"/api/monitoring/{domain_id}/check"), 202)
     batches = list(Batch.objects.all())
     assert len(batches) == len(ids)
     works = [work for work in map(take, batches) if work is not None]
