@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from ninja import Schema
-from pydantic import ConfigDict, Field, ValidationError, WrapValidator, model_validator
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, WrapValidator, model_validator
 
 from domains.bulk import MOST, Reference, Refusal
 from domains.conflicts import DomainNotFound, VersionMismatch
@@ -26,6 +26,25 @@ def _or_refusal(value: Any, check: Callable[[Any], Any]) -> Any:
 Kept = WrapValidator(_or_refusal)
 Number = Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]
 _STRICT: Final = ConfigDict(extra="forbid", hide_input_in_errors=True)
+_CALLED: Final[dict[str, JsonValue]] = {
+    "external_id": "cmdb/4711",
+    "name": "Example",
+    "url": "https://example.org/",
+}
+_CHANGED: Final[dict[str, JsonValue]] = {
+    "id": 17,
+    "version": 3,
+    "changes": {"interval": 300, "tags": ["shop"]},
+}
+
+
+def _bulk_of(example: JsonValue) -> ConfigDict:
+    examples: list[JsonValue] = [{"items": [example], "dry_run": True}]
+    return ConfigDict(
+        extra="forbid", hide_input_in_errors=True, json_schema_extra={"examples": examples}
+    )
+
+
 DryRun = Annotated[
     bool,
     Field(
@@ -39,19 +58,13 @@ class DomainPut(DomainIn):
     """A whole domain by its external_id; fields left out take their defaults."""
 
     external_id: ExternalId
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"external_id": "cmdb/4711", "name": "Example", "url": "https://example.org/"}
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_CALLED]})
 
 
 class BulkCreate(Schema):
     """Domains to register."""
 
-    model_config = _STRICT
+    model_config = _bulk_of(_CALLED)
 
     items: Annotated[list[Annotated[DomainIn, Kept]], Field(min_length=1, max_length=MOST)]
     dry_run: DryRun = False
@@ -60,7 +73,7 @@ class BulkCreate(Schema):
 class BulkPut(Schema):
     """Domains to register or replace."""
 
-    model_config = _STRICT
+    model_config = _bulk_of(_CALLED)
 
     items: Annotated[list[Annotated[DomainPut, Kept]], Field(min_length=1, max_length=MOST)]
     dry_run: DryRun = False
@@ -93,11 +106,7 @@ class Named(Schema):
 class NamedChange(Named):
     """The fields to change of one domain; what is left out stays."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"id": 17, "version": 3, "changes": {"interval": 300, "tags": ["shop"]}}]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_CHANGED]})
 
     changes: DomainPatch
 
@@ -105,7 +114,7 @@ class NamedChange(Named):
 class BulkChange(Schema):
     """Changes of domains, each by its own item. A domain may be named once."""
 
-    model_config = _STRICT
+    model_config = _bulk_of(_CHANGED)
 
     items: Annotated[list[Annotated[NamedChange, Kept]], Field(min_length=1, max_length=MOST)]
     dry_run: DryRun = False
@@ -180,7 +189,43 @@ class BulkResult(Schema):
 
 
 class BulkOut(Schema):
-    """What became of each item, in their order."""
+    """What became of each item, in their order; of a dry run, what would.
+
+    A new domain of a dry run has no id yet, and a deleted one is not shown.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "dry_run": False,
+                    "succeeded": 0,
+                    "failed": 1,
+                    "results": [
+                        {
+                            "index": 0,
+                            "status": 422,
+                            "id": None,
+                            "external_id": None,
+                            "domain": None,
+                            "problem": {
+                                "type": "/api/problems/validation",
+                                "title": "Unprocessable Entity",
+                                "status": 422,
+                                "detail": "1 field is not valid",
+                                "errors": [
+                                    {
+                                        "pointer": "#/interval",
+                                        "detail": "it must be a multiple of 5 seconds, such as 60",
+                                    }
+                                ],
+                            },
+                        }
+                    ],
+                }
+            ]
+        }
+    )
 
     dry_run: bool
     succeeded: int

@@ -116,7 +116,10 @@ Timeout = Annotated[
         strict=True,
         ge=models.MIN_TIMEOUT,
         le=models.MAX_TIMEOUT,
-        description="Seconds for the whole check, DNS and body included.",
+        description=(
+            "Seconds for the whole check, DNS and body included. It may be longer than "
+            "`interval`: then a check that takes so long is still under way at the next."
+        ),
     ),
 ]
 ExpectedStatus = Annotated[
@@ -134,7 +137,12 @@ Tags = Annotated[
             AfterValidator(_plain),
         ]
     ],
-    Field(max_length=50, json_schema_extra={"uniqueItems": True}),
+    Field(
+        max_length=50,
+        description="Words to find it by, in the list's filter `tag`.",
+        examples=[["prod", "eu"]],
+        json_schema_extra={"uniqueItems": True},
+    ),
     AfterValidator(_distinct),
 ]
 Locations = Annotated[

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from ninja import Schema
 from pydantic import ConfigDict, Field, JsonValue, ValidationError, model_validator
@@ -23,6 +23,7 @@ from domains.fields import (
     Timeout,
     Url,
 )
+from domains.observations import CertificateOut, LastResult, Observation, State
 from domains.pointers import located
 from domains.request import MASK
 from domains.request_fields import Auth, Body, DegradedAfter, Headers, Http2, IPVersion
@@ -75,42 +76,6 @@ class Problem(Schema):
 def problems(*statuses: int) -> dict[int, type[Problem]]:
     """Return the error responses of an operation: the given ones and those every one has."""
     return dict.fromkeys(sorted({401, 403, 422, 500, 503, *statuses}), Problem)
-
-
-State = Literal["up", "degraded", "down", "internal"]
-
-
-class LastResult(Schema):
-    """The newest row of the ledger for a domain, in short."""
-
-    slot: datetime
-    location: str
-    kind: str
-    state: str
-    reason: str | None
-    detail: str
-    status_code: int | None
-    total_us: int | None
-
-
-class CertificateOut(Schema):
-    """What a server shows of itself; ``problem`` says why it was not believed, if it was not."""
-
-    subject: str
-    issuer: str
-    not_before: datetime
-    not_after: datetime
-    problem: str | None
-
-
-class Observation(Schema):
-    """What has been seen of a domain: nulls until the first result."""
-
-    state: State | None = None
-    since: datetime | None = None
-    last_result: LastResult | None = None
-    tls_expires_at: datetime | None = None
-    certificate: CertificateOut | None = None
 
 
 READ_ONLY: Final = frozenset(

@@ -11,9 +11,10 @@ from domains.api.parameters import DomainId, IfMatch, IfNoneMatch, actor_of, ori
 from domains.clock import database_now
 from domains.fields import ExternalId
 from domains.models import Domain
+from domains.observations import Observation
 from domains.preconditions import entity_tag, precondition
 from domains.rules import FieldsRefused, pointer
-from domains.schemas import DomainIn, DomainOut, DomainPatch, Observation, domain_out, problems
+from domains.schemas import DomainIn, DomainOut, DomainPatch, domain_out, problems
 
 Observe = Callable[[Sequence[int]], Mapping[int, Observation]]
 """From domain ids to what has been seen of them; ids that nothing is known of are left out."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from django.db.models import Q
 
-from domains.schemas import CertificateOut, LastResult, Observation
+from domains.observations import CertificateOut, LastResult, Observation
 from monitoring import history
 from monitoring.models import DomainState
 from monitoring.verdict import WORST_FIRST

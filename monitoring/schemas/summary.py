@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, Literal
 from ninja import Schema
 from pydantic import ConfigDict, Field, JsonValue
 
-from domains.schemas import CertificateOut
-from domains.schemas import State as PresentState
+from domains.observations import CertificateOut
+from domains.observations import State as PresentState
 from monitoring.downtimes import Downtime
 from monitoring.incidents import Reliability
 from monitoring.rollups import Span
