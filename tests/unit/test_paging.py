@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from domains.paging import BadCursor, decode_cursor, encode_cursor
 
 BIGINT = st.integers(-(2**63), 2**63 - 1)
-TEXT = st.text(st.characters(codec="utf-8"))
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+"""What the database's texts are made of."""
 
 
 def cursor_of(value: Any) -> str:
@@ -25,6 +26,12 @@ def test_a_cursor_names_the_key_it_was_made_of(number: int, text: str) -> None:
 
     assert decode_cursor(cursor, int, str) == (number, text)
     assert cursor.replace("-", "").replace("_", "").isalnum()
+
+
+@pytest.mark.parametrize("text", ["\0", "a\ud800"])
+def test_a_text_that_the_database_cannot_hold_is_of_no_cursor(text: str) -> None:
+    with pytest.raises(BadCursor):
+        decode_cursor(cursor_of([1, text]), int, str)
 
 
 @given(st.text())
