@@ -1,16 +1,31 @@
 """API keys: hashed, expiring, revocable."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.test import Client
+from structlog.testing import capture_logs
 
+from domains.audit import OPERATOR
 from domains.clock import database_now
 from sentinel.access.bootstrap import BOOTSTRAP, store_bootstrap_key
 from sentinel.access.keys import digest_of, find_key
 from sentinel.access.models import ApiKey
+from sentinel.access.services import (
+    LastAdminKey,
+    admin_keys,
+    alone,
+    change_key,
+    create_key,
+    revoke_key,
+    rotate_key,
+)
 from sentinel.key_files import new_key
 from tests.conftest import KEY, NOW
+from tests.integration.locks import until, waiting_for_locks
 
 pytestmark = pytest.mark.django_db
 
@@ -67,3 +82,91 @@ def test_the_last_use_is_noted_to_the_minute() -> None:
     assert ApiKey.objects.get().last_used_at == NOW
     find_key(KEY, now=NOW + timedelta(seconds=61))
     assert ApiKey.objects.get().last_used_at == NOW + timedelta(seconds=61)
+
+
+def test_what_people_did_to_a_key_is_not_undone_by_a_start() -> None:
+    key = store_bootstrap_key(KEY, now=NOW)
+    revoke_key(key.pk, by=OPERATOR, now=NOW, spare_admin=False)
+    assert store_bootstrap_key(KEY, now=NOW).state(now=NOW) == "revoked"
+    assert find_key(KEY, now=NOW) is None
+
+    given = new_key()
+    first = store_bootstrap_key(given, now=NOW)
+    assert first.scopes == ["admin"]
+    _, second, text = rotate_key(first.pk, overlap=timedelta(0), by=OPERATOR, now=NOW)
+    store_bootstrap_key(given, now=NOW)
+    assert find_key(given, now=NOW) is None
+    assert find_key(text, now=NOW) is not None
+    change_key(second.pk, {"scopes": ["read"]}, by=OPERATOR, now=NOW, spare_admin=False)
+    assert store_bootstrap_key(text, now=NOW).scopes == ["read"]
+    third = new_key()
+    assert store_bootstrap_key(third, now=NOW).scopes == ["admin"]
+    assert find_key(text, now=NOW) is None
+
+
+def test_noting_the_last_use_costs_one_write_a_minute(django_assert_num_queries: Any) -> None:
+    store_bootstrap_key(KEY, now=NOW)
+    with django_assert_num_queries(4):  # a savepoint around the write: the test's transaction
+        find_key(KEY, now=NOW)
+    with django_assert_num_queries(1):
+        find_key(KEY, now=NOW + timedelta(seconds=30))
+
+
+def test_a_last_use_that_cannot_be_noted_fails_nothing() -> None:
+    store_bootstrap_key(KEY, now=NOW)
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+    with capture_logs() as lines:
+        assert find_key(KEY, now=NOW) is not None
+    assert [line["event"] for line in lines] == ["a key's last use was not noted"]
+    assert KEY not in str(lines)
+    assert ApiKey.objects.get().last_used_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_does_not_wait_for_who_has_the_row_of_its_key() -> None:
+    store_bootstrap_key(KEY, now=NOW)
+
+    def look() -> ApiKey | None:
+        try:
+            return find_key(KEY, now=NOW)
+        finally:
+            connection.close()
+
+    with transaction.atomic(), ThreadPoolExecutor(1) as threads:
+        ApiKey.objects.select_for_update().get()
+        assert threads.submit(look).result(20) is not None
+    assert ApiKey.objects.get().last_used_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("how", ["revoked", "demoted", "made to expire"])
+def test_of_two_admin_keys_that_end_each_other_one_stays(how: str) -> None:
+    ids = [
+        create_key(name=name, scopes=["admin"], expires_at=None, by=OPERATOR, now=NOW)[0].pk
+        for name in ("a", "b")
+    ]
+
+    def end(key_id: int) -> str:
+        try:
+            if how == "revoked":
+                revoke_key(key_id, by=OPERATOR, now=NOW)
+            elif how == "demoted":
+                change_key(key_id, {"scopes": ["write"]}, by=OPERATOR, now=NOW)
+            else:
+                soon = NOW + timedelta(minutes=1)
+                change_key(key_id, {"expires_at": soon}, by=OPERATOR, now=NOW)
+        except LastAdminKey:
+            return "stayed"
+        else:
+            return "ended"
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as threads:
+        with transaction.atomic():
+            alone()
+            ends = [threads.submit(end, key_id) for key_id in ids]
+            until(lambda: waiting_for_locks() == 2, "both wait for those who change keys")
+        assert sorted(done.result(20) for done in ends) == ["ended", "stayed"]
+    assert admin_keys(until=NOW + timedelta(hours=1)).count() == 1
