@@ -74,6 +74,9 @@ def postgres_argv(data_dir: Path) -> list[str]:
         "unix_socket_directories": str(socket_dir(data_dir)),
         "unix_socket_permissions": "0700",
         "log_min_messages": "warning",
+        # What a statement that failed was about stays out of the log: its values, and the row.
+        "log_min_error_statement": "panic",
+        "log_error_verbosity": "terse",
         "log_line_prefix": "",
         "log_checkpoints": "off",
         "timezone": "UTC",

@@ -54,6 +54,8 @@ def logging_config() -> dict[str, Any]:
         "loggers": {
             # Each request and each of Celery's tasks is a line otherwise.
             "django.request": {"level": logging.CRITICAL},
+            # It quotes the Host header; the request's own line says that it was refused.
+            "django.security": {"level": logging.CRITICAL},
             "django.server": {"level": logging.WARNING},
             "celery.worker.strategy": {"level": logging.WARNING},
             "celery.app.trace": {"level": logging.WARNING},
