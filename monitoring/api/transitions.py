@@ -6,8 +6,9 @@ from django.http import HttpRequest
 from ninja import Query, Router
 
 from domains.api import Cursor, DomainId, Limit, next_link
+from domains.observations import State
 from domains.paging import DEFAULT_LIMIT
-from domains.schemas import State, problems
+from domains.schemas import problems
 from domains.services import get_domain
 from monitoring import transitions
 from monitoring.api.parameters import EmptySpan, From, To, known_location

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from ninja import Schema
 from pydantic import ConfigDict, Field, JsonValue
 
-from domains.schemas import State
+from domains.observations import State
 from monitoring.transitions import Change
 
 _EXAMPLE: Final[dict[str, JsonValue]] = {

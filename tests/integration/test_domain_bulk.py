@@ -213,7 +213,7 @@ def test_many_cost_the_statements_of_few(client: Client, make_domain: MakeDomain
 
 @pytest.mark.django_db(transaction=True)
 def test_a_check_of_many_is_one_run_in_few_batches(settings: Any) -> None:
-    from sentinel.access.keys import store_bootstrap_key
+    from sentinel.access.bootstrap import store_bootstrap_key
 
     settings.SENTINEL_BATCH_SIZE = 4
     store_bootstrap_key(KEY, now=NOW)
