@@ -2,7 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Nothing is signed by it: the checks read settings, and a key would be written to disk otherwise.
-CHECK_ENV := SENTINEL_SECRET_KEY=a-key-for-make-check-alone-4f1c8a6be2d94750b3-7d20e95c \
+CHECK_ENV := SENTINEL_TRUSTED_ORIGINS=https://sentinel.example.org \
+  SENTINEL_SECRET_KEY=a-key-for-make-check-alone-4f1c8a6be2d94750b3-7d20e95c \
   SENTINEL_ENCRYPTION_KEYS=bm90aGluZy1pcy1lbmNyeXB0ZWQtYnktdGhpcy1rZXk=
 .DEFAULT_GOAL := help
 

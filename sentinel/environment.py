@@ -24,6 +24,7 @@ from monitoring.probes.nameservers import parse_nameservers
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 API_KEY_FORM: Final = re.compile(r"[!-~]{32,200}")
+_ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _FERNET_KEY: Final = re.compile(r"[A-Za-z0-9_-]{43}=")  # 32 bytes in the URL's base64
 
 
@@ -114,6 +115,18 @@ def _names(value: Any) -> Any:
     return names
 
 
+def _origins(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    if not all(_ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError(
+            "write origins separated by commas, such as https://sentinel.example.org, each with "
+            "its scheme and without a path"
+        )
+    return origins
+
+
 def fernet_keys(value: Any) -> Any:
     """Return comma-separated Fernet keys, each apart; what is no text is left to its type.
 
@@ -187,7 +200,20 @@ class Environment(BaseSettings):
         tuple[Network, ...], BeforeValidator(_networks), Field(validate_default=False)
     ] = ()
     SENTINEL_ALLOWED_HOSTS: Annotated[tuple[str, ...], BeforeValidator(_names)] = ("*",)
+    SENTINEL_TRUSTED_ORIGINS: Annotated[tuple[str, ...], BeforeValidator(_origins)] = ()
+    SENTINEL_COOKIE_SECURE: Flag | None = None
     SENTINEL_DOCS: Flag = True
+
+    @property
+    def cookies_are_secure(self) -> bool:
+        """Whether browsers are told to send cookies by https only.
+
+        Unless it is said, they are where every origin that is trusted has https.
+        """
+        if self.SENTINEL_COOKIE_SECURE is not None:
+            return self.SENTINEL_COOKIE_SECURE
+        origins = self.SENTINEL_TRUSTED_ORIGINS
+        return bool(origins) and all(origin.startswith("https://") for origin in origins)
 
     @classmethod
     def settings_customise_sources(

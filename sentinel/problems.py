@@ -7,6 +7,7 @@ import structlog
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from sentinel.pages import is_page
 from sentinel.problem_types import BY_NAME, document, kind_of
 from sentinel.tracebacks import words_of
 
@@ -87,7 +88,8 @@ class ProblemMiddleware:
             # WSGI reads no body whose length it is not told; it would look empty.
             return problem(request, 411)
         response = self._get_response(request)
-        if response.status_code < 400 or response.get("Content-Type") == CONTENT_TYPE:
+        is_ready = response.get("Content-Type") == CONTENT_TYPE or is_page(request)
+        if response.status_code < 400 or is_ready:
             return response
         answer = problem(request, response.status_code)
         for name in ("Allow", "Retry-After", "WWW-Authenticate"):

@@ -34,8 +34,11 @@ SECRET_KEY = ENVIRONMENT.SENTINEL_SECRET_KEY or secret_from(
 DEBUG = False
 ALLOWED_HOSTS = list(ENVIRONMENT.SENTINEL_ALLOWED_HOSTS)
 INSTALLED_APPS = [
+    "sentinel.admin_app.SentinelAdminConfig",
     "django.contrib.contenttypes",
     "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.messages",
     "django.contrib.staticfiles",
     "ninja",  # for the Swagger UI's own static files
     "domains",
@@ -52,25 +55,77 @@ MIDDLEWARE = [
     "sentinel.throttling.AllowanceMiddleware",
     "sentinel.problems.ProblemMiddleware",
     "django.middleware.common.CommonMiddleware",
+    # For people's pages. They do their work when a view asks for it: a request with an API key
+    # costs them no query and gets no cookie, and the API's routes are exempt from CSRF.
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "sentinel.pages.PageOutageMiddleware",
 ]
 ROOT_URLCONF = "sentinel.urls"
 WSGI_APPLICATION = "sentinel.wsgi.application"
-TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "sentinel" / "templates"],  # before the packages' own of the same name
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # no collectstatic step: the few files come from the packages
 APPEND_SLASH = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
+DATETIME_FORMAT = "Y-m-d H:i:s"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
-# TLS ends at the operator's proxy, which also sets HSTS and redirects; there are no
-# cookies or forms yet for the session and CSRF checks to speak of.
-SILENCED_SYSTEM_CHECKS = ["security.W003", "security.W004", "security.W008", "security.W002"]
+# TLS ends at the operator's proxy, which also sets HSTS and redirects.
+SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008"]
 LOGGING_CONFIG = "logging.config.dictConfig"
 LOGGING = logging_config()
+
+# --- Signing in to the pages --------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = ["sentinel.access.permissions.ScopeBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in {
+        "MinimumLengthValidator": {"min_length": 12},
+        "UserAttributeSimilarityValidator": {},
+        "CommonPasswordValidator": {},
+        "NumericPasswordValidator": {},
+    }.items()
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+SESSION_COOKIE_AGE = 12 * 3600  # from signing in: use does not lengthen it
+# Cookies do not know ports: another program on this host may have a "sessionid" of its own.
+SESSION_COOKIE_NAME = "sentinel_session"
+CSRF_COOKIE_NAME = "sentinel_csrf"
+SESSION_COOKIE_HTTPONLY = True
+CSRF_COOKIE_HTTPONLY = True
+# Not "Strict": a link to a page, in a chat or a mail, would lead to the sign-in each time.
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+# Django does not believe a header that says the request came by https: whoever reaches the port
+# could send it. Gunicorn does, from this machine and from FORWARDED_ALLOW_IPS.
+CSRF_TRUSTED_ORIGINS = list(ENVIRONMENT.SENTINEL_TRUSTED_ORIGINS)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = ENVIRONMENT.cookies_are_secure
+CSRF_FAILURE_VIEW = "sentinel.pages.csrf_failure"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+SENTINEL_REDIS_URL: Final = REDIS_URL
 
 
 def _database(url: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import sys
 
+from django.contrib import admin
 from django.core.exceptions import DisallowedHost
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
@@ -11,6 +12,7 @@ from django.urls import path
 from sentinel.api import api
 from sentinel.health import livez, readyz
 from sentinel.metrics import metrics
+from sentinel.pages import error_page, failure_page, is_page
 from sentinel.problem_pages import catalogue, problem_page
 from sentinel.problems import problem, unavailable, unexpected
 
@@ -23,9 +25,24 @@ def home(_: HttpRequest) -> HttpResponse:
 def _server_error(request: HttpRequest) -> HttpResponse:
     # Django calls it while it handles the exception, which it logs nowhere else.
     error = sys.exception() or RuntimeError("a view answered with status 500")
+    if is_page(request):
+        return failure_page(request, error)
     if isinstance(error, OperationalError | InterfaceError):
         return unavailable(request, error)
     return unexpected(request, error)
+
+
+def _not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_page(request):
+        return error_page(request, 404, "There is nothing here", "It may have been deleted.")
+    return problem(request, 404)
+
+
+def _forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if not is_page(request):
+        return problem(request, 403)
+    words = "Your scope does not include this. Who has the scope admin can give you another."
+    return error_page(request, 403, "This is not for you", words)
 
 
 def _bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -36,6 +53,8 @@ def _bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 handler500 = _server_error
 handler400 = _bad_request
+handler403 = _forbidden
+handler404 = _not_found
 
 urlpatterns = [
     path("", home),
@@ -45,4 +64,6 @@ urlpatterns = [
     path("api/problems/", catalogue),
     path("api/problems/<slug:name>", problem_page),
     path("api/", api.urls),
+    path("admin", lambda _: redirect("/admin/")),
+    path("admin/", admin.site.urls),
 ]

@@ -65,6 +65,8 @@ def test_nothing_needs_to_be_set() -> None:
         "SENTINEL_RATE_LIMIT_FAILURES": 60,
         "SENTINEL_TRUSTED_PROXIES": (),
         "SENTINEL_ALLOWED_HOSTS": ("*",),
+        "SENTINEL_TRUSTED_ORIGINS": (),
+        "SENTINEL_COOKIE_SECURE": None,
         "SENTINEL_DOCS": True,
     }
 

@@ -1,0 +1,58 @@
+"""The admin as a site: who may come in, and how one signs in."""
+
+from typing import Any
+
+import structlog
+from django.contrib.admin import AdminSite
+from django.contrib.auth import get_user
+from django.contrib.auth.views import PasswordChangeView
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.cache import patch_cache_control
+
+from sentinel.access.signing_in import OwnPasswordForm, SignInForm
+
+log = structlog.get_logger(__name__)
+
+
+class SentinelAdminSite(AdminSite):
+    """Django's site, which counts attempts to sign in and leaves recording to the audit."""
+
+    site_title = "Sentinel"
+    site_header = "Sentinel"
+    index_title = "What is watched"
+    site_url = None
+    index_template = "admin/overview.html"
+    login_form = SignInForm
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Let users change their own password."""
+        return PasswordChangeView.as_view(
+            form_class=OwnPasswordForm,
+            template_name="registration/password_change_form.html",
+            success_url=reverse("admin:password_change_done", current_app=self.name),
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )(request)
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Sign in; who tried too often is told when to try again, by 429."""
+        response = super().login(request, extra_context)
+        if request.method != "POST":
+            return response
+        address = request.META.get("REMOTE_ADDR", "")
+        if not isinstance(response, TemplateResponse):
+            # No row is made but here, so here those that are over go, and none pile up.
+            SessionStore.clear_expired()
+            log.info("signed in", user=get_user(request).get_username(), address=address)
+            return response
+        context = response.context_data or {}
+        form: SignInForm = context["form"]
+        # Not the name that was typed: it may be a password, in the wrong field.
+        log.warning("sign-in refused", address=address, throttled=form.retry_after is not None)
+        if form.retry_after is not None:
+            response.status_code = 429
+            response["Retry-After"] = str(form.retry_after)
+        patch_cache_control(response, no_store=True)
+        return response
