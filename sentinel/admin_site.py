@@ -1,6 +1,6 @@
 """The admin as a site: who may come in, and how one signs in."""
 
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from django.contrib.admin import AdminSite
@@ -27,14 +27,15 @@ class SentinelAdminSite(AdminSite):
     index_template = "admin/overview.html"
     login_form = SignInForm
 
-    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         """Let users change their own password."""
-        return PasswordChangeView.as_view(
+        view = PasswordChangeView.as_view(
             form_class=OwnPasswordForm,
             template_name="registration/password_change_form.html",
             success_url=reverse("admin:password_change_done", current_app=self.name),
             extra_context={**self.each_context(request), **(extra_context or {})},
-        )(request)
+        )
+        return cast("TemplateResponse", view(request))
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Sign in; who tried too often is told when to try again, by 429."""

@@ -12,6 +12,7 @@ from sentinel.check_command import check
 from sentinel.environment import Environment, read_environment
 from sentinel.key_files import api_key
 from sentinel.keys_command import keys
+from sentinel.users_command import users
 
 DATABASE_WAIT_SECONDS: Final = 60.0
 
@@ -189,6 +190,7 @@ def flower() -> None:
 
 app.command()(check)
 app.add_typer(keys, name="keys")
+app.add_typer(users, name="users")
 
 
 def _begin() -> Environment:
