@@ -9,8 +9,7 @@ from typing import Any, Final
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 
-SCOPES: Final = ("read", "write", "admin")
-"""Each includes those before it."""
+from sentinel.access.scopes import SCOPES
 
 _SEEN: Final = ("location", "tick", "batch", "domainstate", "transition", "workerpulse")
 _READ: Final = frozenset({"domains.view_domain", *(f"monitoring.view_{name}" for name in _SEEN)})

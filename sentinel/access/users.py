@@ -10,7 +10,8 @@ from django.db import transaction
 
 from domains.audit import Actor, Change, difference, record
 from domains.request import MASK
-from sentinel.access.permissions import SCOPES, scope_of
+from sentinel.access.permissions import scope_of
+from sentinel.access.scopes import SCOPES
 
 OBJECT: Final = "user"
 

@@ -1,0 +1,125 @@
+"""The pages of domains, as far as people write them."""
+
+from typing import Any, ClassVar, cast
+
+from django.contrib import admin, messages
+from django.db.models import Q
+from django.http import HttpRequest
+
+from domains import services
+from domains.admin.base import BoundedAdmin, acting
+from domains.admin.form import DomainForm
+from domains.audit import Actor
+from domains.clock import database_now
+from domains.models import Domain
+from domains.request import MASK
+
+
+class DomainAdmin(BoundedAdmin):
+    """Domains: listed, searched, paused, and changed through ``domains.services``."""
+
+    audited_as = "domain"
+    form = DomainForm
+    ordering = ("pk",)
+    list_display: Any = ("name", "address", "every", "places", "labels", "enabled")
+    list_filter: ClassVar[Any] = ("enabled",)
+    sortable_by = ("name", "every", "enabled")
+    search_fields = ("name", "url")
+    search_help_text = "a part of the name or the URL, or the number of a domain"
+    actions: Any = ("pause", "resume")
+    fieldsets: ClassVar[Any] = (
+        (None, {"fields": ("name", "url", "enabled", "tags")}),
+        ("When and where", {"fields": ("interval", "timeout", "locations")}),
+        (
+            "What is sent",
+            {
+                "fields": (
+                    *("method", "headers", "body", "body_is_json"),
+                    *("auth_type", "auth_username", "secret"),
+                    *("http2", "ip_version", "follow_redirects", "verify_tls"),
+                )
+            },
+        ),
+        ("What is expected", {"fields": ("expected_status", "degraded_after", "assertions")}),
+    )
+
+    @admin.display(description="URL")
+    def address(self, domain: Domain) -> str:
+        """Return the URL, cut where it would widen the list."""
+        return domain.url if len(domain.url) <= 80 else f"{domain.url[:79]}…"
+
+    @admin.display(description="interval", ordering="interval")
+    def every(self, domain: Domain) -> str:
+        """Return the interval with its unit."""
+        return f"{domain.interval} s"
+
+    @admin.display(description="locations")
+    def places(self, domain: Domain) -> str:
+        """Return the locations in a row."""
+        return ", ".join(domain.locations)
+
+    @admin.display(description="tags")
+    def labels(self, domain: Domain) -> str:
+        """Return the tags in a row."""
+        return ", ".join(domain.tags)
+
+    @admin.display(description="password or token")
+    def secret(self, domain: Domain) -> str:
+        """Return the mask, where one is stored."""
+        return "-" if domain.auth_type is None else MASK
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        """Return the form, which knows who writes."""
+        form = cast("type[DomainForm]", super().get_form(request, obj, change, **kwargs))
+        form.actor = acting(request)
+        return form
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """Leave it to the form, which wrote it."""
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        """Search for parts of names and URLs, and for a domain's number."""
+        for term in search_term.split():
+            wanted = Q(name__icontains=term) | Q(url__icontains=term)
+            if term.isascii() and term.isdigit() and len(term) < 19:
+                wanted |= Q(pk=int(term))
+            queryset = queryset.filter(wanted)
+        return queryset, False
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Name the domains alone: what goes along may be a million transitions."""
+        names = [str(domain) for domain in objs]
+        return names, {"domains": len(names)}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: Domain) -> None:
+        """Delete one."""
+        services.delete_domain(obj.pk, by=acting(request), now=database_now())
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        """Delete several."""
+        by, now = acting(request), database_now()
+        for domain_id in queryset.order_by("pk").values_list("pk", flat=True):
+            services.delete_domain(domain_id, by=by, now=now)
+
+    @admin.action(description="Pause: check them no more", permissions=["change"])
+    def pause(self, request: HttpRequest, queryset: Any) -> None:
+        """Stop checking the chosen domains."""
+        count = _enable(queryset, enabled=False, by=acting(request))
+        self.message_user(request, f"Paused {count}.", messages.SUCCESS)
+
+    @admin.action(description="Resume: check them again", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: Any) -> None:
+        """Check the chosen domains again."""
+        count = _enable(queryset, enabled=True, by=acting(request))
+        self.message_user(request, f"Resumed {count}.", messages.SUCCESS)
+
+
+def _enable(queryset: Any, *, enabled: bool, by: Actor) -> int:
+    """Pause or resume domains; return how many were not so already."""
+    ids = list(queryset.exclude(enabled=enabled).order_by("pk").values_list("pk", flat=True))
+    now = database_now()
+    for domain_id in ids:
+        services.change_domain(domain_id, {"enabled": enabled}, by=by, now=now)
+    return len(ids)

@@ -1,0 +1,127 @@
+"""The pages of domains, with what was seen of them, and a check at once."""
+
+from typing import Any, ClassVar, Final
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils.html import format_html
+
+from domains.admin import DomainAdmin
+from domains.clock import database_now
+from domains.models import Domain
+from domains.paging import BadCursor
+from monitoring import dispatch, history, tasks
+from monitoring.admin.filters import LocationOfDomain, StateOfDomain
+from monitoring.models import Batch, Transition
+
+RESULTS_SHOWN: Final = 100
+TRANSITIONS_SHOWN: Final = 20
+
+
+class _SeenList(ChangeList):
+    """A page of domains, with what is known of them in two queries."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Take the page, and what was seen of its domains."""
+        super().get_results(request)
+        page = list(self.result_list)
+        known = history.present([domain.pk for domain in page])
+        for domain in page:
+            domain.seen = known.get(domain.pk)
+        self.result_list = page
+
+
+@admin.register(Domain)
+class WatchedDomainAdmin(DomainAdmin):
+    """Domains as people write them and as they were seen."""
+
+    list_display: Any = (
+        *("name", "address", "state", "every", "places", "labels", "enabled", "last_result"),
+    )
+    list_filter: ClassVar[Any] = (StateOfDomain, "enabled", LocationOfDomain)
+    actions: Any = ("pause", "resume", "check_now")
+
+    @admin.display(description="state")
+    def state(self, domain: Any) -> str:
+        """Return the worst state over the locations."""
+        return "-" if domain.seen is None or domain.seen.state is None else domain.seen.state.value
+
+    @admin.display(description="last result")
+    def last_result(self, domain: Any) -> str:
+        """Return when the newest result was due, and what it says, with a link to the others."""
+        newest = None if domain.seen is None else domain.seen.last_result
+        if newest is None:
+            return "-"
+        took = "" if newest.total_us is None else f", {newest.total_us / 1000:.1f} ms"
+        return format_html(
+            '<a href="{}">{:%Y-%m-%d %H:%M:%S}</a> {}{}',
+            reverse("admin:domains_domain_results", args=[domain.pk]),
+            newest.slot,
+            newest.reason or newest.state,
+            took,
+        )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list that knows what was seen."""
+        return _SeenList
+
+    def get_urls(self) -> Any:
+        """Return the pages of domains, and that of one domain's results."""
+        results = path(
+            "<int:domain_id>/results/",
+            self.admin_site.admin_view(self.results_view),
+            name="domains_domain_results",
+        )
+        return [results, *super().get_urls()]
+
+    def results_view(self, request: HttpRequest, domain_id: int) -> HttpResponse:
+        """Show a page of a domain's results, newest first, and its last transitions."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        domain = Domain.objects.filter(pk=domain_id).first() if domain_id < 2**63 else None
+        if domain is None:
+            raise Http404
+        try:
+            results, after = history.page_of_results(
+                domain_id,
+                start=None,
+                end=None,
+                cursor=request.GET.get("cursor"),
+                limit=RESULTS_SHOWN,
+            )
+        except BadCursor:
+            raise Http404 from None
+        transitions = (
+            Transition.objects.filter(domain_id=domain_id)
+            .select_related("location")
+            .order_by("-slot", "-location_id")[:TRANSITIONS_SHOWN]
+        )
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Results of {domain.name}",
+            "opts": self.opts,
+            "domain": domain,
+            "seen": history.present([domain_id]).get(domain_id),
+            "results": results,
+            "after": after,
+            "transitions": transitions,
+            "media": self.media,
+        }
+        return TemplateResponse(request, "admin/domains/domain/results.html", context)
+
+    @admin.action(description="Check now", permissions=["change"])
+    def check_now(self, request: HttpRequest, queryset: Any) -> None:
+        """Ask for a check of the chosen domains ahead of the queue."""
+        now = database_now()
+        with transaction.atomic():
+            domains = list(queryset.order_by("pk"))
+            runs = [dispatch.request_check(domain, now=now) for domain in domains]
+        transaction.on_commit(
+            lambda: tasks.publish(dispatch.hints(Batch.objects.filter(run_id__in=runs)))
+        )
+        self.message_user(request, f"Asked for checks of {len(runs)}.", messages.SUCCESS)
