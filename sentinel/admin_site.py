@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.cache import patch_cache_control
 
 from sentinel.access.signing_in import OwnPasswordForm, SignInForm
+from sentinel.client_address import network_of
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +43,7 @@ class SentinelAdminSite(AdminSite):
         response = super().login(request, extra_context)
         if request.method != "POST":
             return response
-        address = request.META.get("REMOTE_ADDR", "")
+        address = network_of(request)
         if not isinstance(response, TemplateResponse):
             # No row is made but here, so here those that are over go, and none pile up.
             SessionStore.clear_expired()

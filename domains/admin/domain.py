@@ -6,7 +6,7 @@ from django.contrib import admin, messages
 from django.db.models import Q
 from django.http import HttpRequest
 
-from domains import services
+from domains import bulk, services
 from domains.admin.base import BoundedAdmin, acting
 from domains.admin.form import DomainForm
 from domains.audit import Actor
@@ -28,7 +28,7 @@ class DomainAdmin(BoundedAdmin):
     search_help_text = "a part of the name or the URL, or the number of a domain"
     actions: Any = ("pause", "resume")
     fieldsets: ClassVar[Any] = (
-        (None, {"fields": ("name", "url", "enabled", "tags")}),
+        (None, {"fields": ("name", "url", "enabled", "external_id", "group", "tags")}),
         ("When and where", {"fields": ("interval", "timeout", "locations")}),
         (
             "What is sent",
@@ -99,9 +99,8 @@ class DomainAdmin(BoundedAdmin):
 
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         """Delete several."""
-        by, now = acting(request), database_now()
-        for domain_id in queryset.order_by("pk").values_list("pk", flat=True):
-            services.delete_domain(domain_id, by=by, now=now)
+        chosen = [bulk.Reference(domain_id) for domain_id in queryset.values_list("pk", flat=True)]
+        bulk.delete_domains(chosen, by=acting(request), now=database_now(), dry_run=False)
 
     @admin.action(description="Pause: check them no more", permissions=["change"])
     def pause(self, request: HttpRequest, queryset: Any) -> None:
@@ -118,8 +117,7 @@ class DomainAdmin(BoundedAdmin):
 
 def _enable(queryset: Any, *, enabled: bool, by: Actor) -> int:
     """Pause or resume domains; return how many were not so already."""
-    ids = list(queryset.exclude(enabled=enabled).order_by("pk").values_list("pk", flat=True))
-    now = database_now()
-    for domain_id in ids:
-        services.change_domain(domain_id, {"enabled": enabled}, by=by, now=now)
-    return len(ids)
+    chosen = queryset.exclude(enabled=enabled).values_list("pk", flat=True)
+    changes = [(bulk.Reference(domain_id), {"enabled": enabled}) for domain_id in chosen]
+    results = bulk.change_domains(changes, by=by, now=database_now(), dry_run=False)
+    return sum(isinstance(result, bulk.Done) for result in results)

@@ -16,6 +16,7 @@ from domains import services
 from domains.admin.inputs import HeaderFields, Json, Lines, Text
 from domains.audit import Actor
 from domains.clock import database_now
+from domains.conflicts import Conflict, DomainNotFound
 from domains.models import IP_VERSIONS, METHODS, Domain, default_locations
 from domains.request import MASK
 from domains.rules import FieldsRefused
@@ -48,6 +49,10 @@ class DomainForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the c
     name = forms.CharField(max_length=200, widget=forms.TextInput(attrs={"size": 60}))
     url = forms.CharField(label="URL", widget=forms.TextInput(attrs={"size": 80}))
     enabled = forms.BooleanField(required=False, initial=True)
+    external_id = forms.CharField(
+        required=False, label="external id", help_text="How another system knows it; unique."
+    )
+    group = forms.CharField(required=False)
     tags = Lines(required=False, help_text="One a line.")
     interval = forms.IntegerField(initial=60, help_text="Seconds from one check to the next.")
     timeout = forms.IntegerField(initial=10, help_text="Seconds for the whole check.")
@@ -144,7 +149,9 @@ class DomainForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the c
         except FieldsRefused as error:
             for pointer, words in error.errors:
                 self._refuse(tuple(pointer.removeprefix("#/").split("/")), words)
-        except services.DomainNotFound as error:
+        except Conflict as error:
+            self.add_error("external_id", str(error))
+        except DomainNotFound as error:
             self.add_error(None, str(error))
 
     def _fields(self, names: set[str]) -> dict[str, Any]:
@@ -157,6 +164,9 @@ class DomainForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the c
         if self.errors:
             return {}
         fields = {name: given[name] for name in names - _OF_BODY - _OF_AUTH}
+        for name in ("external_id", "group"):
+            if not fields.get(name, True):
+                fields[name] = None
         if "assertions" in fields and fields["assertions"] is None:
             fields["assertions"] = []
         if names & _OF_BODY:

@@ -59,9 +59,9 @@ class WatchedDomainAdmin(DomainAdmin):
             return "-"
         took = "" if newest.total_us is None else f", {newest.total_us / 1000:.1f} ms"
         return format_html(
-            '<a href="{}">{:%Y-%m-%d %H:%M:%S}</a> {}{}',
+            '<a href="{}">{}</a> {}{}',
             reverse("admin:domains_domain_results", args=[domain.pk]),
-            newest.slot,
+            f"{newest.slot:%Y-%m-%d %H:%M:%S}",
             newest.reason or newest.state,
             took,
         )

@@ -162,7 +162,7 @@ def test_secrets_are_taken_away_and_given_anew(browser: Client) -> None:
         ({"interval": "61"}, "interval", "multiple of 5"),
         ({"interval": "x"}, "interval", "whole number"),
         ({"timeout": "61"}, "timeout", "less than or equal to 60"),
-        ({"locations": "Nowhere!"}, "locations", "pattern"),
+        ({"locations": "Nowhere!"}, "locations", "lower-case"),
         ({"tags": "a\r\na"}, "tags", "twice"),
         ({"headers": "X Y: 1"}, "headers", "not a header"),
         ({"headers": "Connection: close"}, "headers", "leave it out"),
