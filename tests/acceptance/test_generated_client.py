@@ -1,0 +1,86 @@
+"""A Python client generated from the running cluster's own document works with that cluster."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.cluster import Cluster
+from tests.acceptance.misbehaving import MisbehavingServer
+from tests.openapi.installing import HERE, client_generator
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """Return the environment without what points at this one's packages."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "VIRTUAL"))
+    } | more
+
+
+@pytest.fixture(scope="module")
+def client(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a client made from the document that the cluster serves."""
+    folder = tmp_path_factory.mktemp("client")
+    document = folder / "openapi.json"
+    document.write_text(cluster.client.get("/api/openapi.json").text, encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(str(client_generator() / "openapi-python-client"), "generate"),
+            *("--path", str(document), "--meta", "none", "--fail-on-warning"),
+            *("--output-path", str(folder / "sentinel_client")),
+        ],
+        cwd=folder,
+        env=clean_environment(),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "warning" not in said.lower(), said
+    return folder
+
+
+@pytest.mark.timeout(240)
+def test_a_program_built_on_it_works(
+    cluster: Cluster, client: Path, target: MisbehavingServer
+) -> None:
+    done = subprocess.run(
+        [
+            *(str(client_generator() / "python"), "-W", "error"),
+            str(HERE / "working_with_the_client.py"),
+            *(f"http://127.0.0.1:{cluster.port}", cluster.key, target.url),
+        ],
+        env=clean_environment(PYTHONPATH=str(client)),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(done.stdout)
+    made = seen["made"]
+    assert seen["read"] == f"{target.url}/0"
+    assert seen["listed"] == made
+    assert seen["pages"] == 2
+    assert seen["same_run"]
+    assert seen["state"] == "up"
+    assert seen["results"] >= 1
+    assert {"1h", "24h", "7d", "30d"} <= set(seen["windows"])
+    assert seen["refused"] == [422, "#/url"]
+    assert (seen["unknown"], seen["gone"]) == (401, 404)
+
+
+def test_every_operation_is_in_it(cluster: Cluster, client: Path) -> None:
+    paths = cluster.client.get("/api/openapi.json").json()["paths"]
+    wanted = {
+        "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+        for methods in paths.values()
+        for name in (operation["operationId"] for operation in methods.values())
+    }
+    made = {path.stem for path in (client / "sentinel_client" / "api").glob("*/*.py")}
+    assert wanted == made - {"__init__"}
