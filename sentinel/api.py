@@ -85,6 +85,8 @@ api = SentinelAPI(
     parser=BodyParser(),
     docs=Swagger(
         settings={
+            # Its default shows the document's address to a server of its makers.
+            "validatorUrl": None,
             "persistAuthorization": True,
             "displayRequestDuration": True,
             "tryItOutEnabled": True,

@@ -95,10 +95,11 @@ IDEMPOTENCY_KEY: Final[Document] = {
     "in": "header",
     "name": "Idempotency-Key",
     "required": False,
-    "description": "A text of your own, such as a UUID, that names this request: sent again with "
-    "the same key and the same body, it is not done twice, and the first answer comes again.",
+    "description": "A text of your own, such as a random UUID, that names this request: sent "
+    "again with the same key and the same body, it is not done twice, and the first answer comes "
+    "again.",
+    # No example: the documentation page would send it with every request that is tried.
     "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
-    "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
 }
 
 # From where a path's parameter may be had: operation, its status, and the place in the answer.
@@ -136,11 +137,13 @@ def complete(document: Document) -> None:
     statuses: set[int] = set()
     for path, method, operation in operations(document):
         operation.setdefault("security", [])
+        operation["description"] = operation.get("description", "").strip()
         _complete_parameters(operation, method)
         statuses |= _complete_responses(operation, versioned=_versioned(document, path))
         for media in operation.get("requestBody", {}).get("content", {}).values():
             for part in (media["schema"], *_parts(media["schema"])):
                 _untitle(part)
+    _drop_unused(document)
     _link(document)
     components["responses"] = responses(sorted(statuses))
     components["parameters"] = {"IdempotencyKey": IDEMPOTENCY_KEY}
@@ -160,11 +163,33 @@ def complete(document: Document) -> None:
     ]
 
 
+def _drop_unused(document: Document) -> None:
+    """Take off the shapes that nothing names: Ninja keeps those of parameters, too."""
+    schemas = document["components"]["schemas"]
+    used: set[str] = {"Problem"}
+    waiting: list[Any] = [document["paths"], schemas["Problem"]]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, dict):
+            waiting += node.values()
+            name = str(node.get("$ref", "")).removeprefix("#/components/schemas/")
+            if name in schemas and name not in used:
+                used.add(name)
+                waiting.append(schemas[name])
+    document["components"]["schemas"] = {name: schemas[name] for name in schemas if name in used}
+
+
 def _complete_parameters(operation: Document, method: str) -> None:
     for parameter in operation["parameters"]:
         schema = parameter["schema"]
         _untitle(schema)
         schema.pop("description", None)  # stands at the parameter
+        examples = [*parameter.pop("examples", []), *schema.pop("examples", [])]
+        if examples and parameter["required"]:
+            # The documentation page would send that of an optional one with each request.
+            parameter["example"] = examples[0]
         # A parameter is sent or not: an address has no null.
         kept = [part for part in schema.get("anyOf", []) if part != {"type": "null"}]
         if len(kept) == 1:
@@ -202,7 +227,7 @@ def _complete_responses(operation: Document, *, versioned: bool) -> set[int]:
 
 def _expected_errors(operation: Document) -> set[int]:
     """Return the errors that an operation has by what it is."""
-    expected = {400, 422, 429, 500, 503}
+    expected = {400, 414, 422, 429, 431, 500, 503}
     if operation["security"]:
         expected |= {401, 403}
     if "requestBody" in operation:
