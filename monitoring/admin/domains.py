@@ -15,7 +15,7 @@ from domains.admin import DomainAdmin
 from domains.clock import database_now
 from domains.models import Domain
 from domains.paging import BadCursor
-from monitoring import dispatch, history, tasks
+from monitoring import dispatch, history, pages, tasks
 from monitoring.admin.filters import LocationOfDomain, StateOfDomain
 from monitoring.models import Batch, Transition
 
@@ -86,14 +86,9 @@ class WatchedDomainAdmin(DomainAdmin):
         domain = Domain.objects.filter(pk=domain_id).first() if domain_id < 2**63 else None
         if domain is None:
             raise Http404
+        wanted = pages.Wanted(domain_id)
         try:
-            results, after = history.page_of_results(
-                domain_id,
-                start=None,
-                end=None,
-                cursor=request.GET.get("cursor"),
-                limit=RESULTS_SHOWN,
-            )
+            page = pages.page(wanted, cursor=request.GET.get("cursor"), limit=RESULTS_SHOWN)
         except BadCursor:
             raise Http404 from None
         transitions = (
@@ -107,8 +102,8 @@ class WatchedDomainAdmin(DomainAdmin):
             "opts": self.opts,
             "domain": domain,
             "seen": history.present([domain_id]).get(domain_id),
-            "results": results,
-            "after": after,
+            "results": pages.as_items(wanted, page.rows),
+            "after": page.after,
             "transitions": transitions,
             "media": self.media,
         }
