@@ -86,7 +86,7 @@ class WatchedDomainAdmin(DomainAdmin):
         domain = Domain.objects.filter(pk=domain_id).first() if domain_id < 2**63 else None
         if domain is None:
             raise Http404
-        wanted = pages.Wanted(domain_id)
+        wanted = pages.Wanted(domain_id=domain_id)
         try:
             page = pages.page(wanted, cursor=request.GET.get("cursor"), limit=RESULTS_SHOWN)
         except BadCursor:

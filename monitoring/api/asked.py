@@ -55,8 +55,8 @@ Kinds = Annotated[
 ]
 Step = Annotated[
     Literal["raw", "1m", "5m", "1h", "1d", "auto"],
-    Query(description="Results (`raw`), or how long buckets are."),
     _one_of(_STEPS, "step"),
+    Query(description="Results (`raw`), or how long buckets are."),
 ]
 
 

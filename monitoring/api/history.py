@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from ninja import Query, Router
+from ninja import Query, Router, Schema
 from pydantic_core import to_json
 
 from domains.api import Cursor, DomainId, next_link
@@ -41,15 +41,28 @@ _CHUNK_ROWS: Final = 1000
 _CHUNK_BUCKETS: Final = 500
 _DEFAULT_SPAN: Final = timedelta(days=1)
 
-_FILES: Final = {
+
+def _example(shape: type[Schema]) -> Any:
+    return shape.model_json_schema()["examples"][0]
+
+
+_FORMS: Final = {
+    JSON: {
+        "examples": {
+            "results": {"value": _example(ResultPage)},
+            "buckets": {"value": _example(SeriesOut)},
+        }
+    },
     CSV: {
         "schema": {
             "type": "string",
             "description": "A header line, then a line a result or bucket (RFC 4180).",
-        }
+        },
+        "example": "slot,state,total_us\r\n2026-11-23T12:00:35Z,up,48213\r\n",
     },
     NDJSON: {
         "schema": {"type": "string", "description": "A JSON object a line, as in `items`."},
+        "example": '{"slot":"2026-11-23T12:00:35Z","state":"up","total_us":48213}\n',
     },
 }
 
@@ -61,7 +74,7 @@ _Chunks = Iterator[Sequence[Mapping[str, Any]]]
     response={200: ResultPage | SlimResultPage | SeriesOut, **problems(404, 406)},
     operation_id="listResults",
     summary="Read a domain's history",
-    openapi_extra={"responses": {200: {"content": _FILES}}},
+    openapi_extra={"responses": {200: {"content": _FORMS}}},
 )
 def list_results(
     request: HttpRequest,

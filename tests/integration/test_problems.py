@@ -94,7 +94,7 @@ def test_an_unhandled_error_is_found_by_its_request_id(
     def defect(**_: Any) -> None:
         raise RuntimeError("cannot be")
 
-    monkeypatch.setattr("domains.services.page_of_domains", defect)
+    monkeypatch.setattr("domains.listing.page_of_domains", defect)
     problem = assert_problem(client.get(DOMAINS, headers={"X-Request-Id": "found.by"}), 500)
     assert problem["request_id"] == "found.by"
     assert "cannot be" not in json.dumps(problem)

@@ -72,7 +72,7 @@ def test_all_lines_of_a_request_have_its_id_and_none_after_it(
     def defect(**_: Any) -> None:
         raise RuntimeError("cannot be")
 
-    monkeypatch.setattr("domains.services.page_of_domains", defect)
+    monkeypatch.setattr("domains.listing.page_of_domains", defect)
     caplog.set_level(logging.DEBUG)
     client.get(DOMAINS, headers={"X-Request-Id": "joined"})
     said = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
@@ -88,7 +88,7 @@ def test_only_errors_of_ours_are_lines_where_the_operator_wants_it_so(
     client.get(DOMAINS)
     client.get("/nothing")
     assert lines(caplog) == []
-    monkeypatch.setattr("domains.services.page_of_domains", None)
+    monkeypatch.setattr("domains.listing.page_of_domains", None)
     client.get(DOMAINS)
     assert [line["status"] for line in lines(caplog)] == [500]
 

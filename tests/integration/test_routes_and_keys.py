@@ -52,7 +52,7 @@ def address(method: str, path: str) -> str:
     """Return a path whose parameters are of the right kind, and name nothing that is there."""
     parameters = SCHEMA["paths"][path][method.lower()].get("parameters", [])
     for parameter in parameters:
-        if parameter["in"] == "path":
+        if parameter.get("in") == "path":  # a header that many share is a reference
             schema = parameter["schema"]
             value = str(uuid.UUID(int=7)) if schema.get("format") == "uuid" else "999999999"
             path = path.replace(f"{{{parameter['name']}}}", value)

@@ -11,7 +11,7 @@ from django.db import connection
 from django.http import HttpRequest
 from django.test import Client
 
-from domains import services
+from domains import listing, services
 from sentinel import urls
 from sentinel.logs import logging_config
 from tests.conftest import KEY, MakeDomain
@@ -93,7 +93,7 @@ def test_a_row_that_violates_a_constraint_is_not_told(
     logged: io.StringIO,
 ) -> None:
     make_domain(name=CANARY)
-    monkeypatch.setattr(services, "page_of_domains", sql("UPDATE domains_domain SET timeout = -1"))
+    monkeypatch.setattr(listing, "page_of_domains", sql("UPDATE domains_domain SET timeout = -1"))
     assert client.get(DOMAINS).status_code == 500
     assert_silent(logged, "SQLSTATE 23514", "check constraint")
 
@@ -141,7 +141,7 @@ def test_a_database_that_is_away_is_told_without_what_was_asked(
     client: Client, monkeypatch: pytest.MonkeyPatch, logged: io.StringIO
 ) -> None:
     monkeypatch.setattr(
-        services,
+        listing,
         "page_of_domains",
         sql("SET LOCAL statement_timeout = 1; SELECT pg_sleep(1), %s", CANARY),
     )
