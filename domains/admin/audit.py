@@ -11,6 +11,9 @@ from domains.audit import ACTOR_KINDS, AuditEntry
 
 _OBJECT_KINDS = ("domain", "key", "user")
 
+# Said here and not in the model: words of the pages are not worth a migration.
+AuditEntry._meta.verbose_name_plural = "audit entries"
+
 
 class _Words(admin.SimpleListFilter):
     """A column filtered by words that are known, so that none have to be looked up."""

@@ -12,6 +12,9 @@ from monitoring.admin.filters import LocationOfRow
 from monitoring.models import Batch, Location, Tick, WorkerPulse
 from monitoring.packing import Kind
 
+# Said here and not in the model: words of the pages are not worth a migration.
+Batch._meta.verbose_name_plural = "batches"
+
 
 class _Progress(admin.SimpleListFilter):
     title = parameter_name = "progress"

@@ -26,6 +26,10 @@ from sentinel.access.schemas import (
 )
 from sentinel.access.scopes import SCOPES
 
+# Said here and not in the model: words of the pages are not worth a migration.
+ApiKey._meta.verbose_name = "API key"
+ApiKey._meta.verbose_name_plural = "API keys"
+
 
 class KeyForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the checker alone
     """A key: name, scope, end. Validating it writes it, through ``sentinel.access.services``."""

@@ -1,0 +1,1 @@
+"""How pages write instants: as the API does, and not as one country does."""
