@@ -186,10 +186,6 @@ def _complete_parameters(operation: Document, method: str) -> None:
         schema = parameter["schema"]
         _untitle(schema)
         schema.pop("description", None)  # stands at the parameter
-        examples = [*parameter.pop("examples", []), *schema.pop("examples", [])]
-        if examples and parameter["required"]:
-            # The documentation page would send that of an optional one with each request.
-            parameter["example"] = examples[0]
         # A parameter is sent or not: an address has no null.
         kept = [part for part in schema.get("anyOf", []) if part != {"type": "null"}]
         if len(kept) == 1:
@@ -197,6 +193,10 @@ def _complete_parameters(operation: Document, method: str) -> None:
             schema.update(kept[0])
         if schema.get("default", "") is None:
             del schema["default"]
+        examples = [*parameter.pop("examples", []), *schema.pop("examples", [])]
+        if examples and parameter["required"]:
+            # The documentation page would send that of an optional one with each request.
+            parameter["example"] = examples[0]
         for part in _parts(schema):
             _untitle(part)
     names = {parameter["name"].lower() for parameter in operation["parameters"]}

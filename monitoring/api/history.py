@@ -73,6 +73,7 @@ _Chunks = Iterator[Sequence[Mapping[str, Any]]]
     "/{domain_id}/history",
     response={200: ResultPage | SlimResultPage | SeriesOut, **problems(404, 406)},
     operation_id="listResults",
+    by_alias=True,
     summary="Read a domain's history",
     openapi_extra={"responses": {200: {"content": _FORMS}}},
 )

@@ -110,6 +110,14 @@ class SlimResult(ResultOut):
 class SlimResultPage(Schema):
     """A page of results with the fields that were asked for; ``next`` as of a ``ResultPage``."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"items": [{"slot": "2026-11-23T12:00:35Z", "total_us": 48213}], "next": None}
+            ]
+        }
+    )
+
     items: list[SlimResult]
     next: str | None
 

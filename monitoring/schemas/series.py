@@ -49,7 +49,7 @@ class CountingOut(Schema):
     latency: str
 
 
-class LatencyOut(Schema):
+class PhaseLatencyOut(Schema):
     """How long one phase took in microseconds, of the ``count`` checks that reached it."""
 
     count: int
@@ -63,12 +63,12 @@ class LatencyOut(Schema):
 class PhasesOut(Schema):
     """The whole check and its phases; null where no check reached it."""
 
-    total: LatencyOut | None
-    dns: LatencyOut | None
-    connect: LatencyOut | None
-    tls: LatencyOut | None
-    wait: LatencyOut | None
-    download: LatencyOut | None
+    total: PhaseLatencyOut | None
+    dns: PhaseLatencyOut | None
+    connect: PhaseLatencyOut | None
+    tls: PhaseLatencyOut | None
+    wait: PhaseLatencyOut | None
+    download: PhaseLatencyOut | None
 
 
 class BucketOut(Schema):
@@ -150,7 +150,7 @@ class SeriesOut(Schema):
 
 
 LATENCIES: Final = tuple(PhasesOut.model_fields)
-MEASURES: Final = tuple(LatencyOut.model_fields)
+MEASURES: Final = tuple(PhaseLatencyOut.model_fields)
 BUCKET_COLUMNS: Final = (
     *(name for name in BucketOut.model_fields if name != "latency"),
     *(f"{phase}_{measure}" for phase in LATENCIES for measure in MEASURES),

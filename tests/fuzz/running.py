@@ -16,7 +16,7 @@ from tests.acceptance.cluster import Cluster, running
 from tests.integration.probes.namespace import Unavailable, Witness, enter
 
 CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
-NO_LIMIT: Final = "100000000"
+NO_LIMIT: Final = "0"
 
 
 @dataclass(slots=True)

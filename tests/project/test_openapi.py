@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ninja import Schema
 
 from sentinel.api import api
 from sentinel.openapi import TAGS, operations
@@ -40,6 +41,7 @@ def has_example(media: dict[str, Any]) -> bool:
         "example" in media
         or media.get("examples")
         or schema.get("examples")
+        or ("anyOf" in schema and all(has_example({"schema": each}) for each in schema["anyOf"]))
         or (schema.get("type") == "array" and has_example({"schema": schema["items"]}))
     )
 
@@ -114,7 +116,8 @@ def test_an_operation_says_what_it_takes(path: str, operation: dict[str, Any]) -
         assert "description" not in parameter["schema"], "it is said twice"
         assert {"type": "null"} not in parameter["schema"].get("anyOf", []), parameter["name"]
         # The documentation page fills the first example in, and sends it.
-        assert parameter["required"] or not {"example", "examples"} & parameter.keys()
+        said = {*parameter, *parameter["schema"]}
+        assert parameter["required"] or not {"example", "examples"} & said, parameter["name"]
     assert set(re.findall(r"{(\w+)}", path)) == {
         parameter["name"] for parameter in parameters if parameter["in"] == "path"
     }
@@ -190,6 +193,19 @@ def test_every_shape_has_one_name() -> None:
         assert is_component or "properties" not in node or where.endswith("/properties"), (
             f"{where} has no name: make it a Schema of its own"
         )
+
+
+def test_no_two_schemas_have_one_name() -> None:
+    # Ninja would say of both what holds for the later one.
+    found: dict[str, set[str]] = {}
+    waiting = Schema.__subclasses__()
+    while waiting:
+        shape = waiting.pop()
+        waiting += shape.__subclasses__()
+        if shape.__module__.split(".")[0] in ("sentinel", "monitoring", "domains"):
+            found.setdefault(shape.__name__, set()).add(shape.__module__)
+    assert len(found) > 10
+    assert {name: where for name, where in found.items() if len(where) > 1} == {}
 
 
 def test_null_is_a_type() -> None:
