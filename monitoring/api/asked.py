@@ -54,13 +54,8 @@ Kinds = Annotated[
     Query(description="Only scheduled or only manual checks."),
 ]
 Step = Annotated[
-<<<<<<< HEAD
-    Literal["raw", "1m", "5m", "1h", "1d", "auto"],
-    _one_of(_STEPS, "step"),
-=======
-    Annotated[Literal["raw", "1m", "5m", "1h", "1d", "auto"], _one_of(_STEPS, "step")],
->>>>>>> 484012c (Document a history as it is answered: aliases, examples, and two shapes of one name told apart)
-    Query(description="Results (`raw`), or how long buckets are."),
+    Annotated[Literal["raw", "1m", "5m", "1h", "1d", "auto"], _one_of(_STEPS, "step")] | None,
+    Query(description="Results (`raw`, also where it is left out), or how long buckets are."),
 ]
 
 

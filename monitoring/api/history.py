@@ -82,7 +82,7 @@ def list_results(
     domain_id: DomainId,
     start: From = None,
     end: To = None,
-    step: Step = "raw",
+    step: Step = None,
     location: Annotated[
         list[str], Query(description="Only of this location; repeat it for several.")
     ] = [],  # noqa: B006 - pydantic copies it
@@ -124,7 +124,8 @@ def list_results(
     form = preferred(request, [JSON, CSV, NDJSON])
     if start and end and end <= start:
         raise EmptySpan
-    if step != "raw":
+    buckets = None if step in {None, "raw"} else step
+    if buckets is not None:
         sent = {
             "state": state,
             "reason": reason,
@@ -133,7 +134,7 @@ def list_results(
             "cursor": cursor,
             "limit": limit if form == JSON else None,
         }
-        _refuse(step, sent)
+        _refuse(buckets, sent)
     elif form == JSON and limit is not None and limit > MAX_LIMIT:
         raise BadParameter(
             "limit",
@@ -143,8 +144,8 @@ def list_results(
     get_domain(domain_id)
     places = [place.pk for place in known_locations(location)] if location else None
     answer: HttpResponse | StreamingHttpResponse
-    if step != "raw":
-        series = _Series(domain_id, step, start, end, places, whole=form != JSON)
+    if buckets is not None:
+        series = _Series(domain_id, buckets, start, end, places, whole=form != JSON)
         answer = series.body() if form == JSON else series.file(form, limit)
     else:
         wanted = Wanted(
