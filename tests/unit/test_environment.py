@@ -125,6 +125,12 @@ def test_empty_is_unset(monkeypatch: Patch, name: str) -> None:
         ("SENTINEL_RAW_RETENTION_DAYS", "2", 2),
         ("SENTINEL_BATCH_SIZE", "1", 1),
         ("SENTINEL_ALLOWED_HOSTS", "a.example, b.example,", ("a.example", "b.example")),
+        (
+            "SENTINEL_TRUSTED_ORIGINS",
+            "https://a.example/, http://[::1]:8000",
+            ("https://a.example", "http://[::1]:8000"),
+        ),
+        ("SENTINEL_COOKIE_SECURE", "true", True),
         ("SENTINEL_DOCS", "False", False),
         ("SENTINEL_DOCS", "0", False),
         ("SENTINEL_DOCS", "YES", True),
@@ -146,6 +152,9 @@ def test_a_value_is_read_from_its_variable_or_its_file(
 @pytest.mark.parametrize(
     ("name", "text", "cure"),
     [
+        ("SENTINEL_TRUSTED_ORIGINS", "sentinel.example.org", "such as https://"),
+        ("SENTINEL_TRUSTED_ORIGINS", "https://a.example/path", "without a path"),
+        ("SENTINEL_COOKIE_SECURE", "maybe", "write true or false"),
         ("DATABASE_URL", f"mysql://u:{SECRET}@h/d", "postgresql://user:password@host:5432/"),
         ("DATABASE_URL", f"postgresql://u:{SECRET}@h", "end it with /database"),
         ("DATABASE_URL", f"postgresql://u:%zz{SECRET}@h/d", "percent-encoded"),
@@ -308,3 +317,22 @@ def test_the_file_may_hold_several_keys_and_no_nonsense(monkeypatch: Patch, tmp_
         encryption_keys(read_environment())
     assert str(stop.value).startswith(f"Sentinel: {file} cannot be used: ")
     assert SECRET not in str(stop.value)
+
+
+@pytest.mark.parametrize(
+    ("origins", "secure", "expected"),
+    [
+        ("", "", False),
+        ("https://a.example", "", True),
+        ("https://a.example,http://b.example", "", False),
+        ("https://a.example", "false", False),
+        ("", "true", True),
+    ],
+)
+def test_cookies_are_secure_where_every_origin_is(
+    monkeypatch: Patch, origins: str, secure: str, expected: bool
+) -> None:
+    monkeypatch.setenv("SENTINEL_TRUSTED_ORIGINS", origins)
+    monkeypatch.setenv("SENTINEL_COOKIE_SECURE", secure)
+
+    assert read_environment().cookies_are_secure is expected
