@@ -7,7 +7,7 @@ CHECK_ENV := SENTINEL_TRUSTED_ORIGINS=https://sentinel.example.org \
   SENTINEL_ENCRYPTION_KEYS=bm90aGluZy1pcy1lbmNyeXB0ZWQtYnktdGhpcy1rZXk=
 .DEFAULT_GOAL := help
 
-.PHONY: help install up test check bench bench-scale bench-api chaos fuzz compose-test openapi lock
+.PHONY: help install up test check bench bench-scale bench-api bench-history chaos fuzz compose-test openapi lock
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -43,6 +43,9 @@ bench: install ## measure what a check costs, beside others that are installed; 
 
 bench-scale: install ## run the whole cluster at 1,000 to 100,000 domains, a quarter of an hour; SCALE="--help" says more
 	$(BIN)/python -m tests.benchmarks.scale $(SCALE)
+
+bench-history: install ## measure what reading costs with 100,000,000 results stored; HISTORY="--help" says more
+	$(BIN)/python -m tests.benchmarks.history $(HISTORY)
 
 bench-api: install ## put load on the API while 10,000 domains are checked; API="--help" says more
 	$(BIN)/python -m tests.benchmarks.api $(API)
