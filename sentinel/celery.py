@@ -10,6 +10,7 @@ from celery import Celery
 from celery.beat import Scheduler, SchedulingError
 from celery.schedules import schedstate, schedule
 from celery.signals import setup_logging
+from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sentinel.settings")
 
@@ -96,7 +97,11 @@ class PulsingScheduler(Scheduler):
 
 
 app = Celery("sentinel", amqp=SteadyAMQP)
-app.config_from_object("django.conf:settings", namespace="CELERY")
+# Its own settings alone: whatever Celery knows, Flower shows, and it masks by names it thinks of.
+app.config_from_object(
+    {name: getattr(settings, name) for name in dir(settings) if name.startswith("CELERY_")},
+    namespace="CELERY",
+)
 app.autodiscover_tasks(["monitoring"])
 # Celery closes the database connection around every task unless told to keep it, and making
 # one costs both sides more than a batch does. What has become unusable is let go of by the

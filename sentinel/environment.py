@@ -165,13 +165,13 @@ class Environment(BaseSettings):
         case_sensitive=True, env_ignore_empty=True, extra="forbid", frozen=True
     )
 
-    DATABASE_URL: Annotated[str, AfterValidator(_database_url)] | None = None
-    REDIS_URL: Annotated[str, AfterValidator(_redis_url)] | None = None
-    SENTINEL_SECRET_KEY: Annotated[str, Field(min_length=32)] | None = None
+    DATABASE_URL: Annotated[str, AfterValidator(_database_url)] | None = Field(None, repr=False)
+    REDIS_URL: Annotated[str, AfterValidator(_redis_url)] | None = Field(None, repr=False)
+    SENTINEL_SECRET_KEY: Annotated[str, Field(min_length=32)] | None = Field(None, repr=False)
     SENTINEL_ENCRYPTION_KEYS: Annotated[
         tuple[str, ...] | None, BeforeValidator(fernet_keys), Field(repr=False)
     ] = None
-    SENTINEL_API_KEY: Annotated[str, AfterValidator(_api_key)] | None = None
+    SENTINEL_API_KEY: Annotated[str, AfterValidator(_api_key)] | None = Field(None, repr=False)
     SENTINEL_HOST: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:_-]+$")] = "127.0.0.1"
     SENTINEL_PORT: Port = 8000
     FLOWER_PORT: Port = 5555
