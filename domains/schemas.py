@@ -65,7 +65,9 @@ class Problem(Schema):
     title: str
     status: int
     detail: Annotated[str, Field(description="What is wrong, and the cure.")]
-    instance: Annotated[str, Field(description="The path of the request.")]
+    instance: Annotated[
+        str, Field(description="The path of the request, where it could be read.")
+    ] = ""
     request_id: Annotated[str, Field(description="Under which the log has it.")] = ""
     errors: Annotated[
         list[ErrorItem],

@@ -15,6 +15,7 @@ from sentinel.environment import Environment
 from tests.acceptance.cluster import Cluster, running
 from tests.integration.probes.namespace import Unavailable, Witness, enter
 
+ROOT: Final = Path(__file__).resolve().parents[2]
 CONFIGURATION: Final = Path(__file__).with_name("schemathesis.toml")
 NO_LIMIT: Final = "0"
 
@@ -69,6 +70,7 @@ def fuzz(
             if name in Environment.model_fields
         }
         with running(folder / "data", **limits) as cluster:
+            scopes = cluster.get("/api/keys/self")["scopes"]
             report = _ask(
                 cluster,
                 folder,
@@ -81,6 +83,8 @@ def fuzz(
                 # What it answers 500 to, a worker's crash, a task that raised.
                 if "unhandled error" in line or "Traceback" in line:
                     report.faults.append(f"in the log: {line.strip()[:300]}")
+            if cluster.client.get("/api/keys/self").json().get("scopes") != scopes:
+                report.faults.append("its own key was changed, so little of the rest was asked")
             if cluster.client.get("/readyz").status_code != 200:
                 report.faults.append("the cluster is not ready any more")
         report.clean = report.clean and not report.faults
@@ -104,7 +108,13 @@ def _ask(cluster: Cluster, folder: Path, *options: str) -> Report:
             *options,
         ],
         cwd=folder,
-        env={**os.environ, "NO_COLOR": "1"},
+        env={
+            **os.environ,
+            "NO_COLOR": "1",
+            "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks",
+            "PYTHONPATH": str(ROOT),
+            "FUZZ_OWN_KEY": str(cluster.get("/api/keys/self")["id"]),
+        },
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
