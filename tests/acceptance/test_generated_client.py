@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ def client(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("client")
     document = folder / "openapi.json"
     document.write_text(cluster.client.get("/api/openapi.json").text, encoding="utf-8")
+    # The generator tidies up with ruff, which is in the environment that runs the tests.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     done = subprocess.run(
         [
             *(str(client_generator() / "openapi-python-client"), "generate"),
@@ -34,7 +37,7 @@ def client(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
             *("--output-path", str(folder / "sentinel_client")),
         ],
         cwd=folder,
-        env=clean_environment(),
+        env=clean_environment(PATH=path),
         check=False,
         capture_output=True,
         text=True,
