@@ -12,7 +12,9 @@ from domains.conflicts import VersionMismatch
 from domains.models import Domain
 
 _TAG: Final = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_LIST: Final = re.compile(rf"[ \t]*(?:{_TAG.pattern})?(?:[ \t]*,[ \t]*(?:{_TAG.pattern})?)*[ \t]*")
+_ONE: Final = rf"[ \t]*(?:{_TAG.pattern}[ \t]*)?"
+# White space belongs to one place only: two that may share it are tried in all ways.
+_LIST: Final = re.compile(rf"{_ONE}(?:,{_ONE})*")
 
 
 class BadHeader(ValueError):  # noqa: N818 - bad input, answered as such

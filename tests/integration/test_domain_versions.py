@@ -1,6 +1,7 @@
 """Names of one's own, entity tags, and what several clients do to one domain at once."""
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -206,3 +207,14 @@ def test_concurrent_puts_of_one_name_end_as_one_domain() -> None:
         "domain.created",
         *["domain.changed"] * 5,
     ]
+
+
+def test_a_list_of_tags_that_never_ends_is_refused_at_once(client: Client) -> None:
+    """White space that could belong to two places was tried in all ways: minutes, not moments."""
+    created = post(client, DOMAINS, BODY).json()
+    began = time.process_time()
+    answer = client.delete(
+        f"{DOMAINS}{created['id']}", headers={"If-Match": '"a"' + ",  " * 2000 + "x"}
+    )
+    assert_problem(answer, 422)
+    assert time.process_time() - began < 10
