@@ -9,7 +9,7 @@ from tests.fuzz.running import Unavailable, fuzz
 def main() -> int:
     """Run it; return 0 where every answer was as the schema says."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--examples", type=int, default=400, help="for each operation and phase")
+    parser.add_argument("--examples", type=int, default=200, help="for each operation and phase")
     parser.add_argument("--seed", type=int, help="run the same again")
     parser.add_argument("--seconds", type=int, help="go on until so much time has passed")
     parser.add_argument("--quick", action="store_true", help="leave out the coverage phase")
