@@ -2,14 +2,14 @@
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from monitoring import partitions
 from monitoring.accounting import Account, accounts
@@ -17,7 +17,7 @@ from monitoring.ledger import RAW
 from monitoring.models import Batch, DomainState, Location
 from monitoring.probes.states import State
 from monitoring.results import Result
-from monitoring.verdict import worst
+from monitoring.verdict import WORST_FIRST, worst
 
 _FIELDS: Final = [field.column for field in Result._meta.concrete_fields if field.column]
 _COLUMNS: Final = ", ".join(f"result.{column}" for column in _FIELDS)
@@ -33,6 +33,10 @@ _NEWEST: Final = f"""
 """
 
 
+UNKNOWN: Final = "unknown"
+"""How a domain without a state is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Present:
     """The state of a domain over its locations, since when, and its newest result.
@@ -46,6 +50,25 @@ class Present:
     last_result: Result | None
     tls_expires_at: datetime | None
     certificate: Mapping[str, Any] | None
+
+
+def of_states(states: Collection[str]) -> Q:
+    """Return the condition for domains whose worst state is one of these.
+
+    Args:
+        states: of ``WORST_FIRST``, and ``UNKNOWN`` for what has no state yet.
+    """
+    seen = DomainState.objects.filter(domain_id=OuterRef("pk"))
+    wanted = Q(pk__in=[])
+    for rank, state in enumerate(WORST_FIRST):
+        if state.value in states:
+            worse = [each.value for each in WORST_FIRST[:rank]]
+            # Not by IN: what is not among more rows than fit in memory is looked for row by row.
+            there = Q(Exists(seen.filter(state=state.value)))
+            wanted |= there & ~Q(Exists(seen.filter(state__in=worse))) if worse else there
+    if UNKNOWN in states:
+        wanted |= ~Q(Exists(seen))
+    return wanted
 
 
 def present(domain_ids: Sequence[int]) -> dict[int, Present]:

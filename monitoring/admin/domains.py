@@ -17,7 +17,7 @@ from domains.models import Domain
 from domains.paging import BadCursor
 from monitoring import dispatch, history, pages, tasks
 from monitoring.admin.filters import LocationOfDomain, StateOfDomain
-from monitoring.models import Batch, Transition
+from monitoring.models import Transition
 
 RESULTS_SHOWN: Final = 100
 TRANSITIONS_SHOWN: Final = 20
@@ -112,11 +112,10 @@ class WatchedDomainAdmin(DomainAdmin):
     @admin.action(description="Check now", permissions=["change"])
     def check_now(self, request: HttpRequest, queryset: Any) -> None:
         """Ask for a check of the chosen domains ahead of the queue."""
-        now = database_now()
+        domains = list(queryset.order_by("pk"))
         with transaction.atomic():
-            domains = list(queryset.order_by("pk"))
-            runs = [dispatch.request_check(domain, now=now) for domain in domains]
-        transaction.on_commit(
-            lambda: tasks.publish(dispatch.hints(Batch.objects.filter(run_id__in=runs)))
-        )
-        self.message_user(request, f"Asked for checks of {len(runs)}.", messages.SUCCESS)
+            run_id = dispatch.request_checks(domains, now=database_now())
+            transaction.on_commit(
+                lambda: tasks.publish(dispatch.unsent(run_id=run_id)), robust=True
+            )
+        self.message_user(request, f"Asked for checks of {len(domains)}.", messages.SUCCESS)

@@ -3,17 +3,15 @@
 from typing import Any, ClassVar, Final
 
 from django.contrib import admin
-from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 
-from monitoring.models import DomainState, Location
+from monitoring import history
+from monitoring.models import Location
 from monitoring.probes.states import State
 from monitoring.verdict import WORST_FIRST
 
 MOST_LOCATIONS: Final = 50
 """Locations that are offered; others can be written into the address."""
-
-_NONE: Final = "none"
 
 
 class StateOfDomain(admin.SimpleListFilter):
@@ -23,20 +21,15 @@ class StateOfDomain(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Return the states, and that nothing was seen yet."""
-        return [*((state.value, state.value) for state in WORST_FIRST), (_NONE, "not seen yet")]
+        return [
+            *((state.value, state.value) for state in WORST_FIRST),
+            (history.UNKNOWN, "not seen yet"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep the domains of the chosen state."""
         value = self.value()
-        if value is None:
-            return queryset
-        seen = DomainState.objects.filter(domain_id=OuterRef("pk"))
-        order = [state.value for state in WORST_FIRST]
-        if value not in order:
-            return queryset.filter(~Exists(seen))
-        worse = order[: order.index(value)]
-        queryset = queryset.filter(Exists(seen.filter(state=value)))
-        return queryset.filter(~Exists(seen.filter(state__in=worse))) if worse else queryset
+        return queryset if value is None else queryset.filter(history.of_states([value]))
 
 
 class _ByLocation(admin.SimpleListFilter):

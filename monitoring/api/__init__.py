@@ -6,7 +6,8 @@ from monitoring.api import checks, history, ledger, summary, transitions
 from monitoring.api.checks import RunNotFound
 from monitoring.api.negotiation import NotAcceptable
 from monitoring.api.parameters import BadParameter, EmptySpan
-from monitoring.api.present import observe, of_states
+from monitoring.api.present import observe
+from monitoring.history import of_states
 
 __all__ = [
     "BadParameter",

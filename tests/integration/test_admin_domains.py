@@ -275,7 +275,8 @@ def test_chosen_domains_are_checked_at_once(
     with django_capture_on_commit_callbacks(execute=True):
         assert "Asked for checks of 2." in act(browser, "check_now", domains).content.decode()
     batches = list(Batch.objects.all())
-    assert len(batches) == 4
+    assert [len(batch.domain_ids) for batch in batches] == [2, 2]  # one a location
+    assert len({batch.run_id for batch in batches}) == 1
     assert all(batch.enqueued_at is not None for batch in batches)
 
 
@@ -308,4 +309,4 @@ def test_domains_are_found(browser: Client, make_domain: MakeDomain) -> None:
     assert len(found("enabled__exact=0")) == 1
     assert len(found("location=paris")) == 1
     assert found("state=down") == set()
-    assert len(found("state=none")) == 3
+    assert len(found("state=unknown")) == 3

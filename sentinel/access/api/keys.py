@@ -1,14 +1,12 @@
 """The routes of API keys."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router, Status
 
-from domains.api import Cursor, Limit, next_link
-from domains.audit import Actor
+from domains.api import Cursor, Limit, actor_of, next_link
 from domains.clock import database_now
 from domains.paging import DEFAULT_LIMIT
 from domains.schemas import problems
@@ -30,11 +28,6 @@ router = Router(tags=["access"], auth=ADMIN_ONLY)
 
 KeyId = Annotated[int, Path(ge=1, le=2**63 - 1, description="The id of the key.")]
 InState = Annotated[State | None, Query(description="Only the keys in this state; default: all.")]
-
-
-def _actor(request: HttpRequest) -> Actor:
-    actor: Actor = request.auth.actor  # type: ignore[attr-defined]  # by Ninja
-    return replace(actor, request_id=getattr(request, "id", ""))
 
 
 def _show_once(response: HttpResponse, location: str) -> None:
@@ -73,7 +66,7 @@ def create(request: HttpRequest, response: HttpResponse, payload: KeyIn) -> Any:
         name=payload.name,
         scopes=payload.scopes,
         expires_at=payload.expires_at,
-        by=_actor(request),
+        by=actor_of(request),
         now=now,
     )
     _show_once(response, f"{request.path}{key.pk}")
@@ -115,7 +108,7 @@ def change(request: HttpRequest, key_id: KeyId, payload: KeyPatch) -> Any:
     """Change its name, scopes or expiry, at once. The last admin key stays one that lasts."""
     now = database_now()
     fields = payload.dict(exclude_unset=True)
-    key = services.change_key(key_id, fields, by=_actor(request), now=now)
+    key = services.change_key(key_id, fields, by=actor_of(request), now=now)
     return key_out(key, now=now)
 
 
@@ -127,7 +120,7 @@ def change(request: HttpRequest, key_id: KeyId, payload: KeyPatch) -> Any:
 )
 def revoke(request: HttpRequest, key_id: KeyId) -> Any:
     """Revoke a key at once and for good; it stays in the list. Not the last admin key."""
-    services.revoke_key(key_id, by=_actor(request), now=database_now())
+    services.revoke_key(key_id, by=actor_of(request), now=database_now())
     return Status(204, None)
 
 
@@ -144,7 +137,7 @@ def rotate(request: HttpRequest, response: HttpResponse, key_id: KeyId, payload:
     """
     now = database_now()
     _, key, text = services.rotate_key(
-        key_id, overlap=timedelta(seconds=payload.overlap), by=_actor(request), now=now
+        key_id, overlap=timedelta(seconds=payload.overlap), by=actor_of(request), now=now
     )
     _show_once(response, f"{request.path.removesuffix(f'{key_id}/rotate')}{key.pk}")
     return Status(201, {**key_out(key, now=now), "key": text})
