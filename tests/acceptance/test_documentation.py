@@ -1,39 +1,16 @@
 """The documentation in a real browser: authorise, register, check, read; and nothing elsewhere."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.openapi.browsing import CHROMIUM
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def _chromium() -> None:
-    """Debian's Chromium: installed where it is absent and may be."""
-    if shutil.which(CHROMIUM):
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        pytest.skip("there is no chromium here, and it is root on Debian who could install it")
-    for command in (["update"], ["install", "-y", "--no-install-recommends", CHROMIUM]):
-        done = subprocess.run(
-            ["apt-get", "-q", *command],
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            pytest.skip(f"chromium cannot be installed: {done.stderr[-300:]}")
-
-
-@pytest.mark.usefixtures("_chromium")
+@pytest.mark.usefixtures("chromium")
 @pytest.mark.timeout(420)
 def test_a_person_works_with_it_in_a_browser(tmp_path: Path) -> None:
     done = subprocess.run(

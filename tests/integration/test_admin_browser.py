@@ -7,14 +7,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from tests.chromium import FLAGS, names
 from tests.integration.signing_in import PASSWORD, make_user
 
-CHROMIUM = Path("/usr/bin/chromium")
-
-pytestmark = [
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="no chromium: apt-get install chromium"),
-    pytest.mark.django_db(transaction=True),
-]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(420)]
 
 
 @pytest.fixture
@@ -24,11 +20,13 @@ def complaints() -> list[str]:
 
 
 @pytest.fixture
-def page(complaints: list[str], live_server: Any) -> Iterator[Page]:
+def page(chromium: str, complaints: list[str], live_server: Any) -> Iterator[Page]:
     """Return a page that writes down errors, and every request that leaves the origin."""
     make_user()  # before: the browser's loop runs in this thread, where Django asks nothing then
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=[*FLAGS, names("EXCLUDE localhost")]
+        )
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.on(
             "console",

@@ -19,26 +19,11 @@ from playwright.sync_api import Locator, Page, sync_playwright
 
 from tests.acceptance.cluster import Cluster, running
 from tests.acceptance.misbehaving import misbehaving_server
+from tests.chromium import FLAGS, names
 from tests.integration.probes.namespace import Unavailable, Witness, enter
 
-CHROMIUM: Final = "chromium"
 # Not localhost, for which Swagger UI leaves out what it shows to strangers.
 HOST: Final = "sentinel.example"
-FLAGS: Final = [
-    f"--host-resolver-rules=MAP {HOST} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--no-sandbox",  # root has none; the network is this process's own
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-domain-reliability",
-    "--disable-sync",
-    "--disable-features=OptimizationHints,MediaRouter,Translate,DialMediaRouteProvider",
-    "--metrics-recording-only",
-    "--no-first-run",
-    "--no-pings",
-]
 _VIOLATIONS: Final = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", event => window.violations.push(
@@ -50,11 +35,15 @@ def browse(cluster: Cluster, target: str, folder: Path) -> dict[str, Any]:
     """Do it; return what was seen."""
     origin = f"http://{HOST}:{cluster.port}"
     # As behind a proxy that speaks TLS: of the headers for that, Chromium complains without it.
-    flags = [*FLAGS, f"--unsafely-treat-insecure-origin-as-secure={origin}"]
+    flags = [
+        *FLAGS,
+        names(f"MAP {HOST} 127.0.0.1"),
+        f"--unsafely-treat-insecure-origin-as-secure={origin}",
+    ]
     seen: dict[str, Any] = {"console": [], "requests": [], "failed": [], "violations": []}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which(CHROMIUM), args=flags, chromium_sandbox=False
+            executable_path=shutil.which("chromium"), args=flags, chromium_sandbox=False
         )
         page = browser.new_page(viewport={"width": 1280, "height": 1600})
         page.add_init_script(_VIOLATIONS)

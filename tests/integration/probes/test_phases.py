@@ -90,7 +90,7 @@ def test_a_check_of_a_name_over_tls_has_all_phases(serve: Serve, authority: trus
 def test_the_phase_in_which_a_check_ended_is_the_last_it_has(
     serve: Serve, behaviour: Behaviour, reason: Reason, reached: set[str]
 ) -> None:
-    outcome = check(serve(behaviour).url(), seconds=0.4)
+    outcome = check(serve(behaviour).url(), seconds=1)
 
     assert ending(outcome) == down(reason)
     assert {name for name in Phases._fields if getattr(outcome.phases, name) is not None} == reached
@@ -239,7 +239,7 @@ def test_a_check_that_is_given_up_closes_its_connection(serve: Serve) -> None:
 )
 def test_what_has_no_end_is_not_kept_in_memory(serve: Serve, behaviour: Behaviour) -> None:
     url = serve(behaviour).url()
-    check(url, seconds=0.4)
+    check(url, seconds=1)
     gc.collect()
     tracemalloc.start()
     try:

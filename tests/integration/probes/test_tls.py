@@ -158,12 +158,12 @@ def test_a_plain_server_at_a_tls_address_has_no_tls(
     server = serve(behaviour, scheme="https")
     started = time.monotonic()
 
-    outcome = check(server.url(), seconds=0.4)
+    outcome = check(server.url(), seconds=1)
 
     assert outcome.state is State.DOWN
     assert outcome.reason in reasons
     assert outcome.phases.wait_us is None
-    assert time.monotonic() - started < 0.9
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.usefixtures("trust")
