@@ -1,7 +1,7 @@
 """One form of log line for every process: time, level, event, then key=value pairs."""
 
 import logging
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from structlog.types import EventDict, Processor
@@ -14,18 +14,26 @@ def _drop_colour_message(_: Any, __: str, event: EventDict) -> EventDict:
     return event
 
 
+_SHARED: Final[list[Processor]] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.stdlib.ExtraAdder(),
+]
+_PROCESSORS: Final[list[Processor]] = [
+    *_SHARED,
+    structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+]
+"""One list for good: a logger keeps the one that it was first used with, and whoever captures
+lines changes the one that was configured last."""
+
+
 def logging_config() -> dict[str, Any]:
     """Return the ``logging.config`` dictionary, for structlog's and the library's lines alike."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.stdlib.ExtraAdder(),
-    ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=_PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -36,7 +44,7 @@ def logging_config() -> dict[str, Any]:
         "formatters": {
             "line": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": shared,
+                "foreign_pre_chain": _SHARED,
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     _drop_colour_message,
