@@ -7,7 +7,7 @@ take more room than naming them. Some 500 bytes hold an hour of checks a minute,
 
 import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Final
@@ -94,53 +94,53 @@ def pack_hour(checks: Checks, *, first: int) -> tuple[Tally, bytes]:
     return tally, squeeze(b"".join((bytes((_VERSION, mask)), *parts)))
 
 
-def unpack_hour(packed: bytes) -> Iterator[tuple[int, Tally]]:
-    """Yield the 5-minute buckets of an hour that have checks: each its place, from 0, and tally.
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """The checks of a packed hour, in the order of their 5-minute buckets.
+
+    Attributes:
+        sizes: how many checks each of the PER_HOUR buckets has.
+        codes: how each check ended, a byte each.
+        indexes: for each phase that was reached, the sketch index of each check, or NOTHING.
+        sums: for each of these, the sum of each bucket in microseconds: PER_HOUR integers of
+            eight bytes, the lowest byte of all first, then the next of all, and so on.
+    """
+
+    sizes: tuple[int, ...]
+    codes: bytes
+    indexes: Mapping[int, Sequence[int]]
+    sums: Mapping[int, bytes]
+
+
+def open_hour(packed: bytes) -> Hour:
+    """Return the checks of an hour's bytes.
 
     Raises:
-        Unreadable: the bytes are not of this version.
+        Unreadable: the bytes are not of this version, or are cut off.
     """
     body = unsqueeze(packed)
     if body[:1] != bytes((_VERSION,)):
         raise Unreadable(f"5-minute roll-ups begin with {body[:1]!r}")
+    at = 2 + _COUNTS.size
+    if len(body) < at:
+        raise Unreadable("5-minute roll-ups are cut off")
     mask = body[1]
     sizes = _COUNTS.unpack_from(body, 2)
     checks = sum(sizes)
-    at = 2 + _COUNTS.size
     codes = body[at : at + checks]
     at += checks
-    columns: dict[int, tuple[Sequence[int], Sequence[int]]] = {}
+    columns: dict[int, Sequence[int]] = {}
+    sums: dict[int, bytes] = {}
     for place in range(len(PHASES)):
         if mask >> place & 1:
-            found, at = _unpack_indexes(body, at, checks)
-            sums: tuple[int, ...] = _SUMS.unpack(_woven(body[at : at + _SUMS.size]))
+            if len(body) < at + _BASE.size + checks:
+                raise Unreadable("5-minute roll-ups are cut off")
+            columns[place], at = _unpack_indexes(body, at, checks)
+            sums[place] = body[at : at + _SUMS.size]
             at += _SUMS.size
-            columns[place] = (found, sums)
-    for number, (begin, end) in enumerate(pairwise([0, *accumulate(sizes)])):
-        if begin == end:
-            continue
-        tally = Tally(outcomes=dict(Counter(codes[begin:end])))
-        for place, (column, by_five) in columns.items():
-            tally.sums[place] = by_five[number]
-            tally.sketches[place] = sketch(column[begin:end])
-        yield number, tally
-
-
-def five_minutes(checks: Checks) -> Iterator[tuple[int, Tally]]:
-    """Yield checks by their 5 minutes: the number of these since 1970, and the tally.
-
-    By those that their numbers count: it may be minutes as well.
-    """
-    columns = [(_sums_upto(column), indexes(column)) for column in checks.observed().phases]
-    begin = 0
-    for number, count in sorted(Counter(checks.numbers).items()):
-        end = begin + count
-        tally = Tally(outcomes=dict(Counter(checks.codes[begin:end])))
-        for place, (upto, found) in enumerate(columns):
-            tally.sums[place] = upto[end] - upto[begin]
-            tally.sketches[place] = sketch(found[begin:end])
-        yield number, tally
-        begin = end
+    if at != len(body):
+        raise Unreadable("5-minute roll-ups are cut off")
+    return Hour(sizes, codes, columns, sums)
 
 
 def _sums_upto(column: Sequence[int]) -> list[int]:
@@ -164,6 +164,8 @@ def _unpack_indexes(body: bytes, at: int, checks: int) -> tuple[Sequence[int], i
     (base,) = _BASE.unpack_from(body, at)
     at += _BASE.size
     if base == _WIDE:
+        if len(body) < at + 2 * checks:
+            raise Unreadable("5-minute roll-ups are cut off")
         return struct.unpack_from(f"<{checks}H", body, at), at + 2 * checks
     return [byte and byte + base for byte in body[at : at + checks]], at + checks
 
@@ -171,11 +173,3 @@ def _unpack_indexes(body: bytes, at: int, checks: int) -> tuple[Sequence[int], i
 def _planes(packed: bytes) -> list[bytes]:
     """Return bytes of one significance together: the high ones are nearly all the same."""
     return [packed[place::_WIDTH] for place in range(_WIDTH)]
-
-
-def _woven(planes: bytes) -> bytes:
-    packed = bytearray(len(planes))
-    size = len(planes) // _WIDTH
-    for place in range(_WIDTH):
-        packed[place::_WIDTH] = planes[place * size : (place + 1) * size]
-    return bytes(packed)

@@ -6,37 +6,50 @@ longer kept is left out: the least that remains is whole hours after 90 days, an
 after two years.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import chain, pairwise
 from math import ceil
-from typing import Final
+from typing import Final, TypedDict
+
+import numpy as np
 
 from monitoring import sources
-from monitoring.fine import FIVE_MINUTES, five_minutes
+from monitoring.columns import Columns
+from monitoring.fine import FIVE_MINUTES
 from monitoring.probes.states import State
-from monitoring.sketches import quantiles
 from monitoring.sources import micros, moment
-from monitoring.tallies import PHASES, Tally
+from monitoring.tallies import OUTCOMES, PHASES
 
 MINUTE: Final = timedelta(minutes=1)
 _FIVE: Final = timedelta(seconds=FIVE_MINUTES)
 _MOMENT: Final = timedelta(microseconds=1)
-_NOTHING: Final = Tally()
+
 _SHARES: Final = (0.5, 0.9, 0.95, 0.99, 1.0)
+_QUANTILES: Final = ("p50_us", "p90_us", "p95_us", "p99_us", "max_us")
+_NONE: Final = (None,) * len(_SHARES)
+_TOTAL: Final = PHASES.index("total")
+_STATES: Final = (State.UP, State.DEGRADED, State.DOWN, State.INTERNAL, State.MISSED)
+_OF_STATE: Final = np.array(
+    [[state is each for each in _STATES] for state, _ in OUTCOMES], np.int64
+)
+_REASONS: Final = [
+    (code, (state.value, reason.value)) for code, (state, reason) in enumerate(OUTCOMES) if reason
+]
 
 MOST_BUCKETS: Final = 10_000
 """How many buckets one series has at most."""
 
 
-@dataclass(slots=True)  # frozen it would take three times as long to make
-class Latency:
-    """How long one phase took where it was reached, in microseconds."""
+class Latency(TypedDict):
+    """How long one phase took where it was reached, in microseconds.
+
+    A dictionary, as it is answered: a quarter of hours has ten thousand of them.
+    """
 
     count: int
-    sum_us: int
     p50_us: int
     p90_us: int
     p95_us: int
@@ -44,13 +57,14 @@ class Latency:
     max_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Span:
     """What became of a domain's scheduled slots with start <= slot < end.
 
     Latencies are of the checks that found the target up or degraded, in microseconds;
     ``p50_us`` to ``max_us`` are of ``total_us``, null where there were none. ``phases`` has
-    each phase that was reached, ``reasons`` each state and reason with its count.
+    each phase that was reached, ``sums`` how long these took together, in the order of PHASES,
+    and ``reasons`` each state and reason with its count.
     """
 
     start: datetime
@@ -64,9 +78,10 @@ class Span:
     p90_us: int | None
     p95_us: int | None
     p99_us: int | None
-    max_us: int | None = None
-    reasons: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    phases: Mapping[str, Latency] = field(default_factory=dict)
+    max_us: int | None
+    reasons: Mapping[tuple[str, str], int]
+    phases: Mapping[str, Latency]
+    sums: Sequence[int]
 
     @property
     def expected(self) -> int:
@@ -98,17 +113,7 @@ def span(domain_id: int, start: datetime, end: datetime, *, location_id: int | N
         end: the instant to stop before.
         location_id: None for all locations together.
     """
-    found = sources.sources(micros(start), micros(end), coarsest=sources.DAY)
-    places = None if location_id is None else {location_id}
-    whole = Tally()
-    totals: list[int] = []
-    for _, tally in sources.buckets(domain_id, found, places):
-        whole.add(tally)
-    for checks in sources.raw(domain_id, found, places):
-        totals += checks.totals()
-        for _, tally in five_minutes(checks):
-            whole.add(tally)
-    return _span(start, end, whole, sorted(totals) if found.is_raw else None)
+    return spans(domain_id, [(start, end)], location_id=location_id)[0]
 
 
 def spans(
@@ -117,7 +122,7 @@ def spans(
     *,
     location_id: int | None = None,
 ) -> list[Span]:
-    """Return the counts and percentiles of several spans, in their order, as ``span`` does each.
+    """Return the counts and percentiles of several spans, in their order.
 
     What they share is read once: they are cut at each other's edges, and put together again.
     """
@@ -128,7 +133,7 @@ def spans(
     wanted = [(micros(start), micros(end)) for start, end in windows]
     rolled = sources.rolled_up(edges[0], edges[-1])
     merged = sources.Sources()
-    tallies = [Tally() for _ in edges]
+    parts = Columns(len(edges))
     totals: list[list[int]] = [[] for _ in edges]
     exact = [True for _ in edges]
     for place, (first, last) in enumerate(pairwise(edges)):
@@ -141,18 +146,21 @@ def spans(
         merged.fives += part.fives
         for checks in sources.raw(domain_id, part, places):
             totals[place] += checks.totals()
-            for _, tally in five_minutes(checks):
-                tallies[place].add(tally)
-    for at, tally in sources.buckets(domain_id, merged, places):
-        tallies[bisect_right(edges, at) - 1].add(tally)
-    found = []
-    for (start, end), (first, last) in zip(windows, wanted, strict=True):
-        whole, plain, is_exact = Tally(), list[int](), True
-        for place in range(bisect_left(edges, first), bisect_left(edges, last)):
-            whole.add(tallies[place])
-            plain += totals[place]
-            is_exact &= exact[place]
-        found.append(_span(start, end, whole, sorted(plain) if is_exact else None))
+            parts.add_checks(np.full(len(checks.codes), place), checks)
+    sources.count_buckets(
+        parts,
+        lambda starts: np.searchsorted(edges, starts, side="right") - 1,
+        domain_id,
+        merged,
+        places,
+    )
+    cuts = [(bisect_left(edges, first), bisect_left(edges, last)) for first, last in wanted]
+    found = _spans(windows, parts.regrouped(cuts))
+    for number, (first, last) in enumerate(cuts):
+        if all(exact[first:last]) and (plain := sorted(chain.from_iterable(totals[first:last]))):
+            exactly = [plain[ceil(share * len(plain)) - 1] for share in _SHARES]
+            each = found[number]
+            each.p50_us, each.p90_us, each.p95_us, each.p99_us, each.max_us = exactly
     return found
 
 
@@ -186,26 +194,15 @@ def series(
     levels = (sources.DAY, sources.HOUR, sources.FIVE)
     coarsest = next((level for level in levels if not length % level), length)
     found = sources.sources(first, micros(end), coarsest=coarsest)
-    tallies: list[Tally | None] = [None] * size
-
-    def count(at: int, tally: Tally) -> None:
-        place = (at - first) // length
-        there = tallies[place]
-        if there is None:  # mostly a bucket is one that is stored
-            tallies[place] = tally
-        else:
-            there.add(tally)
-
-    for at, tally in sources.buckets(domain_id, found, location_ids):
-        count(at, tally)
+    counted = Columns(size)
+    sources.count_buckets(
+        counted, lambda starts: (starts - first) // length, domain_id, found, location_ids
+    )
     seconds = min(coarsest, sources.FIVE) // sources.SECOND
     for checks in sources.raw(domain_id, found, location_ids, seconds=seconds):
-        for number, tally in five_minutes(checks):
-            count(number * seconds * sources.SECOND, tally)
-    return [
-        _span(start + place * step, start + (place + 1) * step, tally or _NOTHING, None)
-        for place, tally in enumerate(tallies)
-    ]
+        begins = np.asarray(checks.numbers, np.int64) * (seconds * sources.SECOND)
+        counted.add_checks((begins - first) // length, checks)
+    return _spans([(start + n * step, start + (n + 1) * step) for n in range(size)], counted)
 
 
 def rounded(start: datetime, end: datetime, step: timedelta) -> tuple[datetime, datetime]:
@@ -217,43 +214,57 @@ def rounded(start: datetime, end: datetime, step: timedelta) -> tuple[datetime, 
     )
 
 
-def _span(start: datetime, end: datetime, tally: Tally, totals: Sequence[int] | None) -> Span:
-    states = tally.states()
-    found = {
-        phase: latency
-        for place, phase in enumerate(PHASES)
-        if (latency := _latency(tally, place)) is not None
-    }
-    total = found.get("total")
-    values: Sequence[int | None] = [None] * len(_SHARES)
-    if totals:
-        values = [totals[ceil(share * len(totals)) - 1] for share in _SHARES]
-    elif total:
-        values = [total.p50_us, total.p90_us, total.p95_us, total.p99_us, total.max_us]
-    p50, p90, p95, p99, most = values
-    return Span(
-        start=start,
-        end=end,
-        up=states[State.UP],
-        degraded=states[State.DEGRADED],
-        down=states[State.DOWN],
-        internal=states[State.INTERNAL],
-        missed=states[State.MISSED],
-        p50_us=p50,
-        p90_us=p90,
-        p95_us=p95,
-        p99_us=p99,
-        max_us=most,
-        reasons={
-            (state.value, reason.value): count for (state, reason), count in tally.reasons().items()
-        },
-        phases=found,
-    )
-
-
-def _latency(tally: Tally, place: int) -> Latency | None:
-    counts = tally.sketches[place]
-    values = quantiles(counts, _SHARES)
-    if values is None:
-        return None
-    return Latency(sum(counts.values()), tally.sums[place], *values)
+def _spans(windows: Sequence[tuple[datetime, datetime]], columns: Columns) -> list[Span]:
+    """Return the counts and percentiles of windows, which are the groups of some columns."""
+    counted = columns.counted(_SHARES)
+    found = []
+    for (start, end), states, outcomes, counts, sums, quantiles in zip(
+        windows,
+        (counted.outcomes @ _OF_STATE).tolist(),
+        counted.outcomes.tolist(),
+        counted.counts.tolist(),
+        counted.sums.tolist(),
+        counted.quantiles.tolist(),
+        strict=True,
+    ):
+        phases: dict[str, Latency] = {
+            phase: {
+                "count": count,
+                "p50_us": p50,
+                "p90_us": p90,
+                "p95_us": p95,
+                "p99_us": p99,
+                "max_us": most,
+            }
+            for phase, count, (p50, p90, p95, p99, most) in zip(
+                PHASES, counts, quantiles, strict=True
+            )
+            if count
+        }
+        up, degraded, down, internal, missed = states
+        p50, p90, p95, p99, most = quantiles[_TOTAL] if counts[_TOTAL] else _NONE
+        reasons = (
+            {pair: outcomes[code] for code, pair in _REASONS if outcomes[code]}
+            if up < sum(states)  # what is up has no reason
+            else {}
+        )
+        found.append(
+            Span(
+                start,
+                end,
+                up,
+                degraded,
+                down,
+                internal,
+                missed,
+                p50,
+                p90,
+                p95,
+                p99,
+                most,
+                reasons,
+                phases,
+                sums,
+            )
+        )
+    return found

@@ -4,19 +4,19 @@ Of what is rolled up the coarsest buckets that fit are taken. Instants are micro
 1970 here: a quarter has two thousand hours, and as integers they cost little to tell apart.
 """
 
-from bisect import bisect_right
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import numpy as np
 import psycopg
 from django.db import connection
 
 from monitoring import samples
 from monitoring.bucket_partitions import DAYS, FINE, HOURS
-from monitoring.fine import FIVE_MINUTES, Checks, unpack_hour
-from monitoring.tallies import Tally
+from monitoring.columns import Columns, Ints
+from monitoring.fine import FIVE_MINUTES, PER_HOUR, Checks
 
 SECOND: Final = 1_000_000
 FIVE: Final = FIVE_MINUTES * SECOND
@@ -124,37 +124,44 @@ def rolled_up(start: int, end: int) -> set[tuple[str, int]]:
         return {(level, micros(begin)) for level, begin in cursor.fetchall()}
 
 
-def buckets(
-    domain_id: int, found: Sources, location_ids: Collection[int] | None
-) -> Iterator[tuple[int, Tally]]:
-    """Yield the buckets of a domain: when each begins, and its tally.
+def count_buckets(
+    into: Columns,
+    group: Callable[[Ints], Ints],
+    domain_id: int,
+    found: Sources,
+    location_ids: Collection[int] | None,
+) -> None:
+    """Count the buckets of a domain.
 
     Args:
+        into: what counts them.
+        group: returns the groups of buckets by when they begin, microseconds since 1970.
         domain_id: whose.
         found: what to read.
         location_ids: of these locations; None for all.
     """
     for table, stretches in ((DAYS, found.days), (HOURS, found.hours)):
-        for start, packed in _packed(table, domain_id, stretches, location_ids):
-            yield start, Tally.unpack(packed)
+        starts, packed = _packed(table, domain_id, stretches, location_ids)
+        into.add_tallies(group(starts), packed)
     hours: Stretches = []
     for begin, end in found.fives:
         first = begin // HOUR * HOUR  # one row holds an hour; two stretches may share it
         _add(hours, max(first, hours[-1][1]) if hours else first, -(-end // HOUR) * HOUR)
-    begins = [begin for begin, _ in found.fives]
-    for hour, packed in _packed(FINE, domain_id, hours, location_ids):
-        for place, tally in unpack_hour(packed):
-            start = hour + place * FIVE
-            stretch = bisect_right(begins, start) - 1
-            if stretch >= 0 and start < found.fives[stretch][1]:
-                yield start, tally
+    if not hours:
+        return
+    starts, packed = _packed(FINE, domain_id, hours, location_ids)
+    fives = starts[:, None] + np.arange(PER_HOUR) * FIVE
+    stretch = np.searchsorted([begin for begin, _ in found.fives], fives, side="right") - 1
+    wanted = (stretch >= 0) & (fives < np.array([end for _, end in found.fives])[stretch])
+    into.add_hours(np.where(wanted, group(fives), -1), packed)
 
 
 def _packed(
     table: str, domain_id: int, stretches: Stretches, location_ids: Collection[int] | None
-) -> list[tuple[int, bytes]]:
+) -> tuple[Ints, list[bytes]]:
+    """Return when buckets begin, and their bytes."""
     if not stretches:
-        return []
+        return np.zeros(0, np.int64), []
     values: dict[str, Any] = {
         "domain": domain_id,
         "begins": [moment(begin) for begin, _ in stretches],
@@ -171,7 +178,8 @@ def _packed(
     # In binary: as text each byte would be two.
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(_READ.format(table=table, places=places), values, binary=True)
-        return cursor.fetchall()
+        rows = cursor.fetchall()
+    return np.array([start for start, _ in rows], np.int64), [packed for _, packed in rows]
 
 
 def raw(

@@ -56,7 +56,8 @@ REACHED: Final = frozenset(
 )
 """The codes of checks whose latencies count: those that found the target up or degraded."""
 
-_VERSION: Final = 1
+VERSION: Final = 1
+"""What stored bytes begin with."""
 
 
 class Unreadable(ValueError):  # noqa: N818 - says what the bytes are
@@ -107,7 +108,7 @@ class Tally:
     def pack(self) -> bytes:
         """Return the bytes to store."""
         outcomes = sorted(self.outcomes.items())
-        parts = [_varints([_VERSION, len(outcomes), *chain.from_iterable(outcomes)])]
+        parts = [_varints([VERSION, len(outcomes), *chain.from_iterable(outcomes)])]
         for total, counts in zip(self.sums, self.sketches, strict=True):
             if not counts:
                 parts.append(b"\0")
@@ -128,7 +129,7 @@ class Tally:
             Unreadable: they are not of this version.
         """
         body = unsqueeze(packed)
-        if body[:1] != bytes((_VERSION,)):
+        if body[:1] != bytes((VERSION,)):
             raise Unreadable(f"a roll-up begins with {list(body[:1])}")
         (pairs,), at = _numbers(body, 1, 1)
         numbers, at = _numbers(body, at, 2 * pairs)

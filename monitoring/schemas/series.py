@@ -158,6 +158,7 @@ BUCKET_COLUMNS: Final = (
 """The columns of a bucket as a line: its latencies side by side."""
 
 assert set(LATENCIES) == set(PHASES)
+assert tuple(Latency.__annotations__) == MEASURES
 
 
 def bucket_out(span: Span) -> dict[str, Any]:
@@ -177,20 +178,7 @@ def bucket_out(span: Span) -> dict[str, Any]:
         "uptime": span.uptime,
         "coverage": span.coverage,
         "reasons": reasons,
-        "latency": {phase: _latency(span.phases.get(phase)) for phase in LATENCIES},
-    }
-
-
-def _latency(found: Latency | None) -> dict[str, int] | None:
-    if found is None:
-        return None
-    return {
-        "count": found.count,
-        "p50_us": found.p50_us,
-        "p90_us": found.p90_us,
-        "p95_us": found.p95_us,
-        "p99_us": found.p99_us,
-        "max_us": found.max_us,
+        "latency": {phase: span.phases.get(phase) for phase in LATENCIES},
     }
 
 

@@ -13,6 +13,7 @@ from domains.observations import State as PresentState
 from monitoring.downtimes import Downtime
 from monitoring.incidents import Reliability
 from monitoring.rollups import Span
+from monitoring.tallies import PHASES
 
 COUNTING: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -230,15 +231,9 @@ def span_out(window: str, span: Span, found: Reliability | None) -> dict[str, An
         for name in SpanOut.model_fields
         if name != "phases" and hasattr(span, name)
     }
+    sums = dict(zip(PHASES, span.sums, strict=True))
     phases = {
-        name: {
-            **{
-                field: getattr(each, field)
-                for field in LatencyOut.model_fields
-                if field != "mean_us"
-            },
-            "mean_us": round(each.sum_us / each.count),
-        }
+        name: {**each, "mean_us": round(sums[name] / each["count"])}
         for name, each in span.phases.items()
     }
     return {"window": window, **taken, "phases": phases, **_reliability(found)}

@@ -1,15 +1,20 @@
 """Sketches: no quantile is more than 2 % off, and merging loses nothing."""
 
+import contextlib
+import copy
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.fine import FIVE_MINUTES, PER_HOUR, Checks, five_minutes, pack_hour, unpack_hour
+from monitoring.columns import Columns
+from monitoring.fine import FIVE_MINUTES, PER_HOUR, Checks, open_hour, pack_hour
 from monitoring.packing import VERDICTS
 from monitoring.probes.states import REASONS, State
 from monitoring.sketches import (
@@ -24,7 +29,7 @@ from monitoring.sketches import (
     sketch,
     value,
 )
-from monitoring.tallies import OUTCOMES, PHASES, REACHED, Tally, Unreadable, squeeze
+from monitoring.tallies import OUTCOMES, PHASES, REACHED, Tally, Unreadable, squeeze, unsqueeze
 
 SHARES = (0.0, 0.01, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 LATENCY = st.one_of(
@@ -150,16 +155,70 @@ def plainly(checks: Checks) -> Tally:
 
 @given(hours())
 def test_an_hour_is_what_its_checks_are_however_it_is_stored(checks: Checks) -> None:
-    tally, packed = pack_hour(checks, first=1200)
+    tally, _ = pack_hour(checks, first=1200)
     assert tally == plainly(checks)
     assert Tally.unpack(tally.pack()) == tally
-    stored = {1200 + place: bucket for place, bucket in unpack_hour(packed)}
-    assert stored == dict(five_minutes(checks))
-    merged = Tally()
-    for number, bucket in stored.items():
-        assert sum(bucket.outcomes.values()) == checks.numbers.count(number)
-        merged.add(bucket)
-    assert merged == tally
+
+
+@given(hours(), st.lists(st.integers(-1, 3), min_size=PER_HOUR, max_size=PER_HOUR))
+def test_columns_are_what_is_stored_and_what_it_was_made_of(
+    checks: Checks, groups: list[int]
+) -> None:
+    _, packed = pack_hour(checks, first=1200)
+    of_check = np.array([groups[number - 1200] for number in checks.numbers], np.int64)
+    plain = [plainly(some(checks, of_check == group)) for group in range(4)]
+    stored, raw, twice = Columns(4), Columns(4), Columns(4)
+    stored.add_hours(np.array([groups]), [packed])
+    raw.add_checks(of_check, checks)
+    for each in (twice, twice):
+        each.add_tallies(np.arange(4), [part.pack() for part in plain])
+    assert answers(stored) == answers(raw) == [answer(part) for part in plain]
+    for part in plain:
+        part.add(copy.deepcopy(part))
+    assert answers(twice) == [answer(part) for part in plain]
+    whole = twice.regrouped([(0, 4), (1, 1), (1, 3)])
+    for first, last, found in ((0, 4, 0), (1, 1, 1), (1, 3, 2)):
+        merged = Tally()
+        for part in plain[first:last]:
+            merged.add(part)
+        assert answers(whole)[found] == answer(merged)
+
+
+def some(checks: Checks, there: npt.NDArray[np.bool_]) -> Checks:
+    places = np.flatnonzero(there).tolist()
+    return Checks(
+        [checks.numbers[place] for place in places],
+        [checks.codes[place] for place in places],
+        [[column[place] for place in places] for column in checks.phases],
+    )
+
+
+def answer(tally: Tally) -> list[object]:
+    return [
+        {code: count for code, count in tally.outcomes.items() if count},
+        tally.sums,
+        [sum(counts.values()) for counts in tally.sketches],
+        [quantiles(counts, SHARES) for counts in tally.sketches],
+    ]
+
+
+def answers(columns: Columns) -> list[list[object]]:
+    counted = columns.counted(SHARES)
+    return [
+        [
+            {code: count for code, count in enumerate(outcomes) if count},
+            sums,
+            counts,
+            [found if count else None for found, count in zip(values, counts, strict=True)],
+        ]
+        for outcomes, sums, counts, values in zip(
+            counted.outcomes.tolist(),
+            counted.sums.tolist(),
+            counted.counts.tolist(),
+            counted.quantiles.tolist(),
+            strict=True,
+        )
+    ]
 
 
 @given(hours(), st.randoms(use_true_random=False))
@@ -172,7 +231,6 @@ def test_the_order_of_checks_does_not_matter(checks: Checks, random: object) -> 
         [[column[place] for place in order] for column in checks.phases],
     )
     assert pack_hour(mixed.in_order(), first=1200)[0] == pack_hour(checks, first=1200)[0]
-    assert dict(five_minutes(mixed.in_order())) == dict(five_minutes(checks))
 
 
 def test_days_of_large_counts_are_kept() -> None:
@@ -180,6 +238,33 @@ def test_days_of_large_counts_are_kept() -> None:
     tally.sums[5] = 2**52
     tally.sketches[5] = {1: 1, 128: 127, 129: 128, INDEXES - 1: 17_280 * 365}
     assert Tally.unpack(tally.pack()) == tally
+    columns = Columns(1)
+    columns.add_tallies(np.zeros(2, np.int64), [tally.pack(), tally.pack()])
+    tally.add(copy.deepcopy(tally))
+    assert answers(columns) == [answer(tally)]
+
+
+@given(hours(), st.data())
+def test_what_is_cut_off_or_spoilt_is_refused_or_counted_and_never_a_crash(
+    checks: Checks, data: st.DataObject
+) -> None:
+    tally, packed = pack_hour(checks, first=1200)
+    for each, add in ((tally.pack(), add_tally), (packed, add_hour)):
+        body = unsqueeze(each)
+        with pytest.raises(Unreadable):
+            add(squeeze(body[: data.draw(st.integers(0, len(body) - 1))]))
+        spoilt = bytearray(body)
+        spoilt[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+        with contextlib.suppress(Unreadable):
+            add(squeeze(bytes(spoilt)))
+
+
+def add_tally(packed: bytes) -> None:
+    Columns(1).add_tallies(np.zeros(1, np.int64), [packed])
+
+
+def add_hour(packed: bytes) -> None:
+    Columns(1).add_hours(np.zeros((1, PER_HOUR), np.int64), [packed])
 
 
 @pytest.mark.parametrize("packed", [b"", b"\x00", squeeze(b"\x02\x00"), squeeze(b"")])
@@ -187,7 +272,9 @@ def test_what_is_not_a_roll_up_is_refused(packed: bytes) -> None:
     with pytest.raises(Unreadable):
         Tally.unpack(packed)
     with pytest.raises(Unreadable):
-        list(unpack_hour(packed))
+        open_hour(packed)
+    with pytest.raises(Unreadable):
+        add_tally(packed)
 
 
 def test_an_hour_has_twelve_buckets() -> None:
