@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from monitoring import partitions
 from monitoring.accounting import Account, accounts
-from monitoring.ledger import RAW
+from monitoring.ledger import PLACES, RAW
 from monitoring.models import Batch, DomainState, Location
 from monitoring.probes.states import State
 from monitoring.results import Result
@@ -23,7 +23,7 @@ _FIELDS: Final = [field.column for field in Result._meta.concrete_fields if fiel
 _COLUMNS: Final = ", ".join(f"result.{column}" for column in _FIELDS)
 _NEWEST: Final = f"""
     SELECT DISTINCT ON (result.domain_id) {_COLUMNS}
-    FROM unnest(%(domains)s::integer[]) AS wanted(id) CROSS JOIN monitoring_location AS place
+    FROM unnest(%(domains)s::integer[]) AS wanted(id) CROSS JOIN {PLACES}
     CROSS JOIN LATERAL (
         SELECT * FROM {RAW}
         WHERE domain_id = wanted.id AND location_id = place.id

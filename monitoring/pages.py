@@ -22,7 +22,7 @@ from django.db import connection
 
 from domains.paging import BadCursor, decode_cursor, encode_cursor
 from monitoring import partitions
-from monitoring.ledger import RAW
+from monitoring.ledger import PLACES, RAW
 from monitoring.packing import Kind
 
 MOST_EXAMINED: Final = 5_000
@@ -60,17 +60,17 @@ _MOMENT: Final = timedelta(microseconds=1)  # the grain of slots
 
 _PAGE: Final = f"""
     SELECT result.slot, result.location_id{{columns}}
-    FROM monitoring_location AS place CROSS JOIN LATERAL (
+    FROM {PLACES} CROSS JOIN LATERAL (
         SELECT * FROM {RAW}
         WHERE domain_id = %(domain)s AND location_id = place.id
           AND slot >= %(start)s AND slot < %(end)s {{filters}}
         ORDER BY slot DESC LIMIT %(limit)s
-    ) AS result {{places}}
+    ) AS result {{names}} {{places}}
     ORDER BY result.slot DESC, result.location_id DESC LIMIT %(limit)s
 """
 _EXAMINED: Final = f"""
     SELECT count(*), min(slot) FROM (
-        SELECT row.slot FROM monitoring_location AS place CROSS JOIN LATERAL (
+        SELECT row.slot FROM {PLACES} CROSS JOIN LATERAL (
             SELECT slot FROM {RAW}
             WHERE domain_id = %(domain)s AND location_id = place.id
               AND slot >= %(start)s AND slot < %(end)s {{after}}
@@ -79,6 +79,8 @@ _EXAMINED: Final = f"""
     ) AS newest
 """
 """How many rows are left to examine, and the slot of the last: from the index alone."""
+
+_NAMES: Final = "JOIN monitoring_location AS named ON named.id = result.location_id"
 
 _AFTER: Final = (
     "AND slot <= %(slot)s AND (slot < %(slot)s OR location_id < %(location)s)"  # as they sort
@@ -194,9 +196,14 @@ def _read(
         filters.append("AND kind = %(kind)s")
         values["kind"] = wanted.kind.value
     columns = "".join(
-        f", {'place.name' if name == 'location' else f'result.{name}'}" for name in wanted.fields
+        f", {'named.name' if name == 'location' else f'result.{name}'}" for name in wanted.fields
     )
-    statement = _PAGE.format(columns=columns, filters=" ".join(filters), places=places)
+    statement = _PAGE.format(
+        columns=columns,
+        filters=" ".join(filters),
+        places=places,
+        names=_NAMES if "location" in wanted.fields else "",
+    )
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()

@@ -8,14 +8,14 @@ import psycopg
 from django.db import connection
 
 from monitoring.fine import FIVE_MINUTES, Checks
-from monitoring.ledger import RAW
+from monitoring.ledger import PLACES, RAW
 from monitoring.packing import Kind
 from monitoring.tallies import PHASES
 
 _READ: Final = f"""
-    SELECT wanted.domain_id, location.id, checks.*
+    SELECT wanted.domain_id, place.id, checks.*
     FROM unnest(%(domains)s::bigint[]) AS wanted(domain_id)
-    CROSS JOIN monitoring_location AS location
+    CROSS JOIN {PLACES}
     CROSS JOIN LATERAL (
         SELECT array_agg(number) AS numbers, array_agg(code),
                {", ".join(f"array_agg({phase})" for phase in PHASES)}
@@ -23,7 +23,7 @@ _READ: Final = f"""
                      verdict::smallint AS code,
                      {", ".join(f"coalesce({phase}_us, -1) AS {phase}" for phase in PHASES)}
               FROM {RAW}
-              WHERE domain_id = wanted.domain_id AND location_id = location.id
+              WHERE domain_id = wanted.domain_id AND location_id = place.id
                 AND slot >= %(start)s AND slot < %(end)s
                 AND kind = '{Kind.SCHEDULED.value}') AS raw
     ) AS checks

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import re
 from typing import Any
 
 import psycopg
@@ -236,6 +237,21 @@ def test_a_page_reads_its_partitions_by_their_key(
         assert f"{NOW:%Y%m%d}_pkey" in plan
         assert f"{NOW - 2 * DAY:%Y%m%d}" not in plan
         assert f"{NOW + DAY:%Y%m%d}" not in plan
+        # Where PostgreSQL has a compiler, what looks dear is compiled, for 100 ms and more.
+        cost = re.search(r"cost=\d+\.\d+\.\.(\d+)", plan)
+        assert cost
+        assert int(cost[1]) < 10_000, plan
+
+
+def test_nothing_is_compiled(db: None) -> None:
+    # In a session that began after the migrations.
+    fresh = connection.copy()
+    try:
+        with fresh.cursor() as cursor:
+            cursor.execute("SHOW jit")
+            assert cursor.fetchone() == ("off",)
+    finally:
+        fresh.close()
 
 
 class _Plans:
