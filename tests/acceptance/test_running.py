@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.cluster import Cluster, free_port, running, until
+from tests.acceptance.cluster import Cluster, free_port, until
 from tests.acceptance.misbehaving import MisbehavingServer
 
 
@@ -29,24 +29,26 @@ def refusal(**environment: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_stops_whole_and_finds_its_data_again(
-    own_folder: Path, target: MisbehavingServer, number: signal.Signals
+    own_folder: Path, target: MisbehavingServer
 ) -> None:
     cluster = Cluster(own_folder).start()
     domain_id = cluster.register(f"{target.url}/kept", interval=5)
     hanging = cluster.register(f"{target.url}/hang", interval=5, timeout=60)
     before = until(lambda: cluster.history(domain_id), "a result")
     until(lambda: target.seen["/hang"], "a check is under way")
-    assert cluster.stop(number) < 15
+    assert cluster.stop(signal.SIGINT) < 15
     assert cluster.left_over == set()
     assert cluster.process.returncode == 0
-    with running(own_folder) as again:
-        assert again.key == cluster.key
-        assert again.history(domain_id)[-1] == before[-1]
-        assert again.get(f"/api/domains/{hanging}")["url"].endswith("/hang")
-        ledger = again.get("/api/monitoring/ledger")
-        assert ledger["balanced"], ledger
+    again = Cluster(own_folder).start()
+    assert again.key == cluster.key
+    assert again.history(domain_id)[-1] == before[-1]
+    assert again.get(f"/api/domains/{hanging}")["url"].endswith("/hang")
+    ledger = again.get("/api/monitoring/ledger")
+    assert ledger["balanced"], ledger
+    assert again.stop(signal.SIGTERM) < 15
+    assert again.left_over == set()
+    assert again.process.returncode == 0
 
 
 def test_a_taken_port_is_one_sentence(tmp_path: Path) -> None:

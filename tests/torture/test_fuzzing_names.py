@@ -125,7 +125,7 @@ def test_an_answer_with_bytes_changed_is_a_mapped_outcome(
     assert outcome.ip in (None, "127.0.0.1")
 
 
-@examples
+@settings(examples, max_examples=50)
 @given(rest=st.binary(max_size=120))
 def test_any_bytes_in_answer_to_a_question_are_a_mapped_outcome(
     server: Server, liar: Liar, rest: bytes
