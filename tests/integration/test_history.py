@@ -5,11 +5,13 @@ import io
 import json
 import random
 import re
+import tracemalloc
 from typing import Any
 
 import psycopg
 import pytest
 from django.db import OperationalError, connection
+from django.http import StreamingHttpResponse
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -141,6 +143,31 @@ def test_a_file_whose_database_dies_breaks_off(
     with pytest.raises(OperationalError):
         next(body)
     connection.close()
+
+
+@pytest.mark.parametrize("form", ["text/csv", "application/x-ndjson"])
+def test_a_file_takes_no_more_memory_the_longer_it_is(
+    client: Client, make_domain: MakeDomain, local: Location, form: str
+) -> None:
+    domain = make_domain()
+    store(domain.pk, local, slots(NOW - HOUR, 6000, MINUTE / 120), ending=UP)
+    path = f"/api/monitoring/{domain.pk}/history"
+
+    def peak(limit: int) -> tuple[int, int]:
+        tracemalloc.start()
+        try:
+            answer = client.get(path, {"limit": limit}, headers={"Accept": form})
+            assert isinstance(answer, StreamingHttpResponse)
+            size = sum(len(chunk) for chunk in answer.streaming_content)
+            return size, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1000)  # what is made once
+    short, at_first = peak(2000)
+    long, at_last = peak(6000)
+    assert long > 2.5 * short
+    assert at_last < 1.3 * at_first
 
 
 @pytest.mark.parametrize(
