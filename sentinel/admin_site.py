@@ -1,9 +1,15 @@
 """The admin as a site: who may come in, and how one signs in."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, cast
 
 import structlog
 from django.contrib.admin import AdminSite
+from django.contrib.admin.exceptions import (
+    DisallowedModelAdminLookup,
+    DisallowedModelAdminToField,
+)
 from django.contrib.auth import get_user
 from django.contrib.auth.views import PasswordChangeView
 from django.contrib.sessions.backends.db import SessionStore
@@ -14,6 +20,7 @@ from django.utils.cache import patch_cache_control
 
 from sentinel.access.signing_in import OwnPasswordForm, SignInForm
 from sentinel.client_address import network_of
+from sentinel.pages import error_page
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +34,22 @@ class SentinelAdminSite(AdminSite):
     site_url = None
     index_template = "admin/overview.html"
     login_form = SignInForm
+
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Any:
+        """Return a page's view, which answers an address that nobody was led to by 400."""
+
+        @wraps(view)
+        def answered(request: HttpRequest, *args: Any, **values: Any) -> Any:
+            asked = (request.path, *(text for pair in request.GET.lists() for text in pair[1]))
+            if any("\0" in text for text in asked):
+                # PostgreSQL has no text with one: whatever is looked up by it fails there.
+                return _not_an_address(request, "It holds the character NUL: take it out.")
+            try:
+                return view(request, *args, **values)
+            except (DisallowedModelAdminLookup, DisallowedModelAdminToField) as error:
+                return _not_an_address(request, f"{error}. Use the filters beside the list.")
+
+        return super().admin_view(answered, cacheable)
 
     def password_change(self, request: HttpRequest, extra_context: Any = None) -> TemplateResponse:
         """Let users change their own password."""
@@ -58,3 +81,7 @@ class SentinelAdminSite(AdminSite):
             response["Retry-After"] = str(form.retry_after)
         patch_cache_control(response, no_store=True)
         return response
+
+
+def _not_an_address(request: HttpRequest, words: str) -> HttpResponse:
+    return error_page(request, 400, "This address leads nowhere", words)

@@ -53,6 +53,7 @@ class AuditAdmin(ReadOnlyAdmin):
         "changed",
     )
     list_filter = (_ObjectKind, _ActorKind)
+    lookups = ("object_id__exact",)
     search_fields = ("actor_name",)
     search_help_text = "the whole of a number of an object, a name of an actor, or an action"
 

@@ -4,7 +4,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.exceptions import DisallowedModelAdminLookup
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -65,6 +67,24 @@ class BoundedAdmin(_Admin):
     audited_as: ClassVar[str | None] = None
     """The ``object_kind`` of its rows in the audit."""
 
+    lookups: ClassVar[tuple[str, ...]] = ()
+    """What links of ours narrow its list by, beside its filters."""
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        """Return whether an address may narrow the list so: by what is offered, and no other.
+
+        Django lets any column be compared in any way: a digest or a password could be guessed
+        letter by letter, and a pattern that is none fails in the database.
+        """
+        filters = self.list_filter if request is None else self.get_list_filter(request)
+        offered = {*self.lookups}
+        for each in filters:
+            if isinstance(each, type) and issubclass(each, admin.SimpleListFilter):
+                offered.add(str(each.parameter_name))
+            else:
+                offered |= {f"{each}__exact", f"{each}__isnull"}
+        return lookup in offered
+
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Leave it to the audit."""
 
@@ -88,7 +108,14 @@ class BoundedAdmin(_Admin):
         return HttpResponseRedirect(f"{entries}?{query}")
 
     def response_action(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:  # type: ignore[override] # as Django has it
-        """Refuse to act on more rows than a request can bear."""
+        """Refuse to act on more rows than a request can bear, and on what names no row."""
+        for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            try:
+                self.opts.pk.to_python(chosen)
+            except ValidationError:
+                raise DisallowedModelAdminLookup(
+                    f"{chosen[:20]!r} is no row of this list"
+                ) from None
         across = request.POST.get("select_across") == "1"
         if across and queryset.order_by().values("pk")[: MOST_AT_ONCE + 1].count() > MOST_AT_ONCE:
             words = f"At most {MOST_AT_ONCE} at once: narrow the list by search or filter."

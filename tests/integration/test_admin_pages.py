@@ -251,6 +251,42 @@ def test_lists_are_narrowed(rows: Callable[[int], None], model: Any, query: str)
     assert browser.get(f"{page(model, 'changelist')}?{query}").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("model", "query"),
+    [
+        (User, "password__startswith=pbkdf2"),
+        (User, "username__regex=("),
+        (User, "is_active=1"),
+        (ApiKey, "name__regex=("),
+        (ApiKey, "digest__startswith=a"),
+        (ApiKey, "replaces__digest__startswith=a"),
+        (AuditEntry, "object_id__gt=1"),
+        (Domain, "name__regex=("),
+        (Domain, "sealed_headers__startswith=a"),
+        (Domain, "location=%00"),
+        (Batch, "location=%00"),
+        (DomainState, "state=%00"),
+        (Transition, "domain__name__startswith=a"),
+        (Transition, "_to_field=detail"),
+    ],
+)
+def test_a_list_is_narrowed_by_what_it_offers_and_no_other(model: Any, query: str) -> None:
+    browser = signed_in("admin")
+    answer = browser.get(f"{page(model, 'changelist')}?{query}")
+    assert answer.status_code == 400
+    assert answer["Content-Type"].startswith("text/html")
+    assert "This address leads nowhere" in answer.content.decode()
+
+
+def test_no_address_and_no_row_of_nonsense_is_a_failure() -> None:
+    browser = signed_in("admin")
+    assert browser.get("/admin/monitoring/workerpulse/%00/change/").status_code == 400
+    form = {"action": "pause", "_selected_action": "x", "index": "0"}
+    answer = browser.post(page(Domain, "changelist"), form)
+    assert answer.status_code == 400
+    assert "&#x27;x&#x27; is no row" in answer.content.decode()
+
+
 def test_the_history_of_a_row_is_in_the_audit(make_domain: MakeDomain) -> None:
     domain = make_domain()
     address = page(Domain, "history", domain.pk)
