@@ -47,7 +47,7 @@ def list_users() -> None:
 
         from sentinel.access.permissions import scope_of  # noqa: PLC0415
 
-        for user in User.objects.order_by("username"):
+        for user in User.objects.order_by("username").prefetch_related("groups"):
             state = "enabled" if user.is_active else "disabled"
             last = f"{user.last_login:%Y-%m-%dT%H:%M:%SZ}" if user.last_login else "never"
             typer.echo(f"{user.get_username()}\t{scope_of(user) or 'none'}\t{state}\t{last}")

@@ -54,6 +54,11 @@ class KeyEnded(KeyConflict):
     def __init__(self, key: ApiKey, how: str, cure: str) -> None:
         super().__init__(f"key {key.pk} {how}: {cure}")
 
+    @classmethod
+    def revoked(cls, key: ApiKey) -> "KeyEnded":
+        """Return what is said where a revoked key was to be changed."""
+        return cls(key, "was revoked", "that is for good, make another")
+
 
 class LastAdminKey(KeyConflict):
     """Without this key nobody could make keys by the API any more."""
@@ -110,7 +115,7 @@ def change_key(
         alone()
         key = get_key(key_id)
         if key.revoked_at is not None:
-            raise KeyEnded(key, "was revoked", "that is for good, make another")
+            raise KeyEnded.revoked(key)
         new = dict(fields)
         if "scopes" in new:
             new["scopes"] = in_order(new["scopes"])

@@ -6,7 +6,7 @@ from typing import Any, Final
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connection, transaction
 
 from domains.audit import Actor, Change, difference, record
 from domains.request import MASK
@@ -14,6 +14,9 @@ from sentinel.access.permissions import scope_of
 from sentinel.access.scopes import SCOPES
 
 OBJECT: Final = "user"
+
+_NAMES: Final = (8, 1)
+"""The advisory lock of those who make users: that a name is free is seen and kept so."""
 
 
 class UserRefused(ValueError):  # noqa: N818 - bad input, answered as such
@@ -40,12 +43,15 @@ def create_user(name: str, *, scope: str, password: str, by: Actor, now: datetim
         user.clean_fields(exclude=["password"])
     except ValidationError as error:
         raise UserRefused("name", " ".join(error.messages)) from None
-    if User.objects.filter(username__iexact=user.username).exists():
-        raise UserRefused("name", f"there is a user {user.username} already: choose another name")
+    _refuse_taken(user)
     group = _group(scope)
     _check_password(password, user)
     user.set_password(password)
     with transaction.atomic():
+        # Asked again, alone: hashing takes long enough for another to take the name.
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", _NAMES)
+        _refuse_taken(user)
         user.save(force_insert=True)
         user.groups.set([group])
         record([_change("user.created", user, before=None, after=_shown(user))], by=by, now=now)
@@ -65,6 +71,10 @@ def change_user(
         before = _shown(user)
         if scope is not None and scope != before["scope"]:
             user.groups.set([_group(scope)])
+            if user.is_superuser:
+                # Else it would hold more than the scope that it is given.
+                user.is_superuser = False
+                user.save(update_fields=["is_superuser"])
         if enabled is not None and enabled != user.is_active:
             user.is_active = enabled
             user.save(update_fields=["is_active"])
@@ -101,6 +111,11 @@ def find_user(name: str) -> User:
     if user is None:
         raise UserRefused("name", f"there is no user {name}")
     return user
+
+
+def _refuse_taken(user: User) -> None:
+    if User.objects.filter(username__iexact=user.username).exists():
+        raise UserRefused("name", f"there is a user {user.username} already: choose another name")
 
 
 def _check_password(password: str, user: User) -> None:

@@ -1,5 +1,7 @@
 """Users of each scope, and browsers in which they are signed in."""
 
+from typing import Any
+
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -19,3 +21,20 @@ def signed_in(scope: str) -> Client:
     browser = Client(raise_request_exception=False)
     browser.force_login(make_user(f"a-{scope}", scope))
     return browser
+
+
+def form_of(browser: Client, address: str) -> dict[str, Any]:
+    """Return what a browser would send back from a page's form, unchanged."""
+    form = browser.get(address).context["adminform"].form
+    data: dict[str, Any] = {}
+    for bound in form:
+        if not getattr(bound.field.widget, "render_value", True):
+            continue  # a password, which no page shows
+        value = bound.value()
+        if bound.field.show_hidden_initial:
+            data[bound.html_initial_name] = "" if value is None else str(value)
+        if isinstance(value, bool):
+            data |= {bound.html_name: "on"} if value else {}
+        elif value is not None:
+            data[bound.html_name] = str(value).replace("\n", "\r\n")
+    return data

@@ -13,7 +13,7 @@ from domains.request import MASK
 from domains.secrets import unseal
 from monitoring.models import Batch
 from tests.conftest import MakeDomain
-from tests.integration.signing_in import signed_in
+from tests.integration.signing_in import form_of, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -48,20 +48,6 @@ FORM = {
 @pytest.fixture
 def browser(db: None) -> Client:
     return signed_in("write")
-
-
-def form_of(browser: Client, domain: Domain) -> dict[str, Any]:
-    """Return what a browser would send back from the page of a domain, unchanged."""
-    form = browser.get(f"{LIST}{domain.pk}/change/").context["adminform"].form
-    data: dict[str, Any] = {}
-    for bound in form:
-        value = bound.value()
-        data[bound.html_initial_name] = "" if value is None else str(value)
-        if isinstance(value, bool):
-            data |= {bound.html_name: "on"} if value else {}
-        elif value is not None:
-            data[bound.html_name] = str(value).replace("\n", "\r\n")
-    return data
 
 
 def errors(response: Any) -> dict[str, list[str]]:
@@ -109,7 +95,12 @@ def test_what_was_not_touched_is_not_written(browser: Client) -> None:
     before = Domain.objects.values().get()
     count = AuditEntry.objects.count()
 
-    assert browser.post(f"{LIST}{domain.pk}/change/", form_of(browser, domain)).status_code == 302
+    assert (
+        browser.post(
+            f"{LIST}{domain.pk}/change/", form_of(browser, f"{LIST}{domain.pk}/change/")
+        ).status_code
+        == 302
+    )
     assert Domain.objects.values().get() == before
     assert AuditEntry.objects.count() == count
 
@@ -117,7 +108,7 @@ def test_what_was_not_touched_is_not_written(browser: Client) -> None:
 def test_a_change_is_the_fields_that_changed(browser: Client) -> None:
     browser.post(ADD, FORM)
     domain = Domain.objects.get()
-    form = form_of(browser, domain)
+    form = form_of(browser, f"{LIST}{domain.pk}/change/")
     Domain.objects.update(timeout=9)  # by somebody else, meanwhile
     form |= {"name": "Sales", "interval": "60", "headers": f"X-Api-Key: {MASK}"}
     response = browser.post(f"{LIST}{domain.pk}/change/", form)
@@ -136,7 +127,7 @@ def test_a_change_is_the_fields_that_changed(browser: Client) -> None:
 def test_secrets_are_taken_away_and_given_anew(browser: Client) -> None:
     browser.post(ADD, FORM)
     domain = Domain.objects.get()
-    form = form_of(browser, domain) | {
+    form = form_of(browser, f"{LIST}{domain.pk}/change/") | {
         "headers": "",
         "body": "plain\r\ntext",
         "auth_type": "basic",
@@ -215,7 +206,7 @@ def test_a_refused_form_shows_no_secret_and_cannot_lose_one(browser: Client) -> 
 def test_a_secret_is_not_turned_to_another_origin(browser: Client) -> None:
     browser.post(ADD, FORM)
     domain = Domain.objects.get()
-    form = form_of(browser, domain) | {"url": "https://evil.example/"}
+    form = form_of(browser, f"{LIST}{domain.pk}/change/") | {"url": "https://evil.example/"}
     assert "another origin" in str(errors(browser.post(f"{LIST}{domain.pk}/change/", form))["url"])
 
 
@@ -305,7 +296,7 @@ def test_domains_are_found(browser: Client, make_domain: MakeDomain) -> None:
     assert found("q=orde") == {first.pk}
     assert found(f"q={second.pk}") >= {second.pk}
     assert found("q=%25") == {second.pk}
-    assert found("q=%00") in (set(), found(""))
+    assert browser.get(f"{LIST}?q=%00").status_code == 400
     assert len(found("enabled__exact=0")) == 1
     assert len(found("location=paris")) == 1
     assert found("state=down") == set()

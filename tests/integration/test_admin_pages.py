@@ -1,21 +1,20 @@
 """Every page of the admin: who may see it, and that no row more costs a query more."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from domains.admin import base
-from domains.audit import OPERATOR, AuditEntry
+from domains.audit import AuditEntry
 from domains.models import Domain
 from monitoring.ledger import Row
 from monitoring.models import Batch, DomainState, Location, Tick, Transition, WorkerPulse
@@ -23,11 +22,9 @@ from monitoring.packing import Kind
 from monitoring.probes.outcome import Outcome
 from monitoring.probes.states import State
 from monitoring.recording import record
-from sentinel.access.bootstrap import store_bootstrap_key
 from sentinel.access.models import ApiKey
-from sentinel.access.users import create_user
-from tests.conftest import KEY, NOW, MakeDomain
-from tests.integration.signing_in import PASSWORD, make_user, signed_in
+from tests.conftest import NOW, MakeDomain
+from tests.integration.signing_in import make_user, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -294,140 +291,3 @@ def test_the_history_of_a_row_is_in_the_audit(make_domain: MakeDomain) -> None:
     response = signed_in("admin").get(address, follow=True)
     assert response.status_code == 200
     assert "domain.created" in response.content.decode()
-
-
-def test_users_are_made_changed_and_shut_out_by_admins() -> None:
-    browser = signed_in("admin")
-    form = {"username": "grace", "scope": "read", "password": PASSWORD, "once_more": PASSWORD}
-    assert browser.post(page(User, "add"), form).status_code == 302
-    grace = User.objects.get(username="grace")
-    assert grace.check_password(PASSWORD)
-    assert (grace.is_staff, grace.is_superuser) == (True, False)
-    entry = AuditEntry.objects.latest("pk")
-    assert (entry.action, entry.actor_name) == ("user.created", "a-admin")
-    assert entry.after == {"name": "grace", "scope": "read", "enabled": True}
-
-    change = page(User, "change", grace.pk)
-    assert PASSWORD not in browser.get(change).content.decode()
-    assert grace.password not in browser.get(change).content.decode()
-    assert browser.post(change, {"scope": "write"}).status_code == 302
-    grace = User.objects.get(username="grace")
-    assert (grace.is_active, [group.name for group in grace.groups.all()]) == (False, ["write"])
-    assert grace.check_password(PASSWORD)
-    entry = AuditEntry.objects.latest("pk")
-    assert (entry.action, entry.after) == ("user.changed", {"scope": "write", "enabled": False})
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"password": "short", "once_more": "short"}, "too short"),
-        ({"password": "grace-grace-grace"}, "differ"),
-        ({"username": "a-admin"}, "already"),
-        ({"username": "A-ADMIN"}, "already"),
-        ({"username": "two words"}, "valid username"),
-        ({"scope": "root"}, "valid choice"),
-    ],
-)
-def test_what_makes_no_user_is_refused(fields: dict[str, str], words: str) -> None:
-    browser = signed_in("admin")
-    form = {"username": "grace", "scope": "read", "password": PASSWORD, "once_more": PASSWORD}
-    response = browser.post(page(User, "add"), form | fields)
-    assert response.status_code == 200
-    assert words in response.content.decode()
-    assert PASSWORD not in response.content.decode()
-    assert User.objects.count() == 1
-
-
-def test_nobody_shuts_themselves_out() -> None:
-    browser = signed_in("admin")
-    me = User.objects.get()
-    response = browser.post(page(User, "change", me.pk), {"scope": "read", "enabled": "on"})
-    assert "ask another" in response.content.decode()
-    assert [group.name for group in User.objects.get().groups.all()] == ["admin"]
-
-
-def test_keys_show_no_digest() -> None:
-    store_bootstrap_key(KEY, now=NOW)
-    key = ApiKey.objects.get()
-    browser = signed_in("admin")
-    for address in (page(ApiKey, "changelist"), page(ApiKey, "change", key.pk)):
-        text = browser.get(address).content.decode()
-        assert KEY not in text
-        assert bytes(key.digest).hex() not in text
-        assert KEY[:8] in text
-
-
-def test_a_user_of_the_command_line_can_sign_in() -> None:
-    create_user("cli", scope="read", password=PASSWORD, by=OPERATOR, now=NOW)
-    assert Client().login(username="cli", password=PASSWORD)
-
-
-def made_key(response: Any) -> str:
-    assert response.status_code == 200
-    assert "no-store" in response["Cache-Control"]
-    return str(response.content.decode().split('<pre id="key">')[1].split("<")[0])
-
-
-def opens(key: str) -> bool:
-    return Client(headers={"X-API-Key": key}).get("/api/domains/").status_code == 200
-
-
-def test_a_key_is_made_shown_once_rotated_and_revoked() -> None:
-    browser = signed_in("admin")
-    form = {"name": "deploy", "scopes": "read", "expires_at": "2199-01-01 12:00"}
-    text = made_key(browser.post(page(ApiKey, "add"), form))
-    key = ApiKey.objects.get()
-    assert opens(text)
-    assert (key.scopes, key.expires_at) == (["read"], datetime(2199, 1, 1, 12, tzinfo=UTC))
-    entry = AuditEntry.objects.latest("pk")
-    assert (entry.action, entry.actor_name) == ("key.created", "a-admin")
-    assert text not in str(Session.objects.values().get())
-    assert text not in browser.get(page(ApiKey, "change", key.pk)).content.decode()
-    assert "already" not in browser.post(page(ApiKey, "add"), form).content.decode()
-    assert ApiKey.objects.count() == 1
-
-    rotate = page(ApiKey, "rotate", key.pk)
-    assert browser.get(rotate).status_code == 200
-    other = made_key(browser.post(rotate, {"overlap": "0"}))
-    assert (opens(other), opens(text)) == (True, False)
-    again = browser.post(rotate, {"overlap": "0"}, follow=True).content.decode()
-    assert "has expired" in again or "was rotated" in again
-
-    revoke = page(ApiKey, "revoke", ApiKey.objects.latest("pk").pk)
-    assert browser.get(revoke).status_code == 200
-    assert opens(other)
-    browser.post(revoke)
-    assert not opens(other)
-    assert AuditEntry.objects.latest("pk").action == "key.revoked"
-
-
-def test_a_key_is_changed_by_the_fields_that_changed() -> None:
-    browser = signed_in("admin")
-    browser.post(page(ApiKey, "add"), {"name": "deploy", "scopes": "read"})
-    key = ApiKey.objects.get()
-    form = {"name": "deploy", "scopes": "write", "expires_at": ""}
-    assert browser.post(page(ApiKey, "change", key.pk), form).status_code == 302
-    assert AuditEntry.objects.latest("pk").after == {"scopes": ["write"]}
-    past = browser.post(page(ApiKey, "change", key.pk), form | {"expires_at": "2020-01-01 00:00"})
-    assert "in the future" in past.content.decode()
-
-
-def test_the_last_admin_key_is_not_revoked() -> None:
-    store_bootstrap_key(KEY, now=NOW)
-    browser = signed_in("admin")
-    key = ApiKey.objects.get()
-    answer = browser.post(page(ApiKey, "revoke", key.pk), follow=True)
-    assert "last live admin key" in answer.content.decode()
-    assert ApiKey.objects.get().revoked_at is None
-
-
-@pytest.mark.parametrize("way", ["rotate", "revoke"])
-@pytest.mark.parametrize("scope", ["read", "write"])
-def test_keys_are_for_admins(way: str, scope: str) -> None:
-    store_bootstrap_key(KEY, now=NOW)
-    address = page(ApiKey, way, ApiKey.objects.get().pk)
-    browser = signed_in(scope)
-    assert browser.get(address).status_code == 403
-    assert browser.post(address, {"overlap": "0"}).status_code == 403
-    assert opens(KEY)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -68,6 +69,10 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the chec
                 "expires_at": key.expires_at,
             }
         super().__init__(*args, **kwargs)
+        if key is not None:
+            # What counts as changed is what the person changed: not what another did meanwhile.
+            for field in self.fields.values():
+                field.show_hidden_initial = True
 
     def save(self, commit: bool = True) -> Any:
         """Return the key, which was written when found valid."""
@@ -160,10 +165,8 @@ class KeyAdmin(BoundedAdmin):
         return self.fieldsets if obj is None else (*self.fieldsets, (None, {"fields": self.seen}))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return what nobody writes by hand; of a revoked key, that is all."""
-        if obj is None:
-            return ()
-        return self.seen if obj.revoked_at is None else ("name", "scopes", "expires_at", *self.seen)
+        """Return what nobody writes by hand."""
+        return () if obj is None else self.seen
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
@@ -181,6 +184,26 @@ class KeyAdmin(BoundedAdmin):
     def response_add(self, request: HttpRequest, obj: Any, post_url_continue: Any = None) -> Any:
         """Show the key, once."""
         return self._made(request, obj, obj.text)
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: Any = None,
+    ) -> HttpResponse:
+        """Show a key, or change it; say of a revoked one, whose page was open, that it was."""
+        if request.method == "POST" and self.has_change_permission(request):
+            key = self.get_object(request, unquote(object_id))
+            if key is not None and not self.has_change_permission(request, key):
+                error = services.KeyEnded.revoked(key)
+                return self._refused(request, key.pk, error)
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether keys may be changed; one that was revoked is only looked at."""
+        revoked = obj is not None and obj.revoked_at is not None
+        return super().has_change_permission(request, obj) and not revoked
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Say no: keys are revoked, and their rows stay."""

@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.password_validation import password_validators_help_text_html
+from django.db import transaction
 from django.http import HttpRequest
 
 from domains.admin import BoundedAdmin, acting
@@ -58,6 +59,9 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the che
             for name in ("password", "once_more"):
                 self.fields[name].required = False
                 self.fields[name].help_text = "Empty: it stays. A new one ends open sessions."
+            for name in ("scope", "enabled"):
+                # What counts as changed is what the person changed: not what another did meanwhile.
+                self.fields[name].show_hidden_initial = True
 
     def save(self, commit: bool = True) -> Any:
         """Return the user, who was written when found valid."""
@@ -86,11 +90,11 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the che
                 now=now,
             )
             return
-        if given["password"]:
-            users.set_password(self.instance, given["password"], by=self.actor, now=now)
-        users.change_user(
-            self.instance, scope=given["scope"], enabled=given["enabled"], by=self.actor, now=now
-        )
+        changed = {name: given[name] for name in ("scope", "enabled") if name in self.changed_data}
+        with transaction.atomic():  # what is refused is refused as a whole
+            if given["password"]:
+                users.set_password(self.instance, given["password"], by=self.actor, now=now)
+            users.change_user(self.instance, **changed, by=self.actor, now=now)
 
 
 @admin.register(User)
@@ -111,8 +115,7 @@ class UserAdmin(BoundedAdmin):
     @admin.display(description="scope")
     def scope(self, user: User) -> str:
         """Return the user's scope."""
-        names = {group.name for group in user.groups.all()}
-        return next((scope for scope in reversed(SCOPES) if scope in names), "none")
+        return scope_of(user) or "none"
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Return users with their groups, in one query for all of them."""
