@@ -19,7 +19,7 @@ from sentinel.access.models import ApiKey
 from sentinel.access.scopes import Scope, allows, in_order
 from sentinel.key_files import new_key
 
-_KEYS: Final = (7, 1)
+_KEYS: Final = (8, 0)
 """The advisory lock of those who change keys."""
 
 _SHOWN: Final = (
