@@ -5,7 +5,6 @@ from typing import Any, Final
 from django.http import HttpRequest
 from ninja.security import APIKeyHeader, HttpBearer
 
-from domains.clock import database_now
 from sentinel.access.keys import find_key
 from sentinel.access.models import ApiKey
 from sentinel.access.scopes import Scope, allows, needed_by
@@ -48,7 +47,7 @@ class _Way:
             return None
         if other and other != text:
             raise KeysDiffer
-        key = find_key(text, now=database_now())
+        key = find_key(text)
         needed = self._scope or needed_by(request.method or "")
         if key is not None and not allows(key.scopes, needed):
             raise ScopeMissing(key, needed)
@@ -70,6 +69,8 @@ class HeaderKey(_Way, APIKeyHeader):
 
     def authenticate(self, request: HttpRequest, key: str | None) -> Any:
         """Return the live key, or None."""
+        if request.headers.get("Authorization") == f"Bearer {key}":
+            return None  # looked up before, and refused
         # A bearer that differs was refused before; another kind of credential is a proxy's.
         return self._holder(request, key, None)
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.test import Client
+from django.test import Client, RequestFactory
 from structlog.testing import capture_logs
 
 from domains.audit import OPERATOR
 from domains.clock import database_now
+from sentinel.access.authentication import ways
 from sentinel.access.bootstrap import BOOTSTRAP, store_bootstrap_key
 from sentinel.access.keys import digest_of, find_key
 from sentinel.access.models import ApiKey
@@ -110,6 +111,20 @@ def test_noting_the_last_use_costs_one_write_a_minute(django_assert_num_queries:
         find_key(KEY, now=NOW)
     with django_assert_num_queries(1):
         find_key(KEY, now=NOW + timedelta(seconds=30))
+
+
+@pytest.mark.parametrize("header", ["Authorization", "X-API-Key", "both"])
+def test_whose_key_it_is_costs_one_query(django_assert_num_queries: Any, header: str) -> None:
+    store_bootstrap_key(KEY, now=NOW)
+    find_key(KEY)  # which notes the use
+    for text in (KEY, new_key()):
+        headers = {"Authorization": f"Bearer {text}", "X-API-Key": text}
+        if header != "both":
+            headers = {header: headers[header]}
+        request = RequestFactory().get("/", headers=headers)
+        with django_assert_num_queries(1):
+            held = next((key for way in ways() if (key := way(request))), None)
+        assert (held is not None) == (text == KEY)
 
 
 def test_a_last_use_that_cannot_be_noted_fails_nothing() -> None:
