@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any, cast
 
 import structlog
+from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.contrib.admin.exceptions import (
     DisallowedModelAdminLookup,
@@ -77,10 +78,20 @@ class SentinelAdminSite(AdminSite):
         # Not the name that was typed: it may be a password, in the wrong field.
         log.warning("sign-in refused", address=address, throttled=form.retry_after is not None)
         if form.retry_after is not None:
+            _say_whose_proxy(request)
             response.status_code = 429
             response["Retry-After"] = str(form.retry_after)
         patch_cache_control(response, no_store=True)
         return response
+
+
+def _say_whose_proxy(request: HttpRequest) -> None:
+    """Tell the operator where people may be shut out by each other, behind one address."""
+    if "X-Forwarded-For" in request.headers and not settings.SENTINEL_TRUSTED_PROXIES:
+        log.warning(
+            "whoever comes by this proxy is counted as one: name it in SENTINEL_TRUSTED_PROXIES",
+            proxy=request.META.get("REMOTE_ADDR"),
+        )
 
 
 def _not_an_address(request: HttpRequest, words: str) -> HttpResponse:

@@ -44,7 +44,7 @@ from sentinel.problems import (
     unavailable,
     unexpected,
 )
-from sentinel.throttling import stranger
+from sentinel.throttling import over_quota, stranger
 
 
 class Renderer(BaseRenderer):
@@ -148,12 +148,16 @@ def _under_way(request: HttpRequest, _: RequestUnderWay) -> HttpResponse:
     return problem(request, 409, words, headers={"Retry-After": "1"})
 
 
+def _scope_missing(request: HttpRequest, error: ScopeMissing) -> HttpResponse:
+    return over_quota(request) or forbidden(request, error.needed, str(error))
+
+
 # The one table from exception to answer; the most specific class of an exception counts.
 _ANSWERS: Final[dict[type[Exception], Any]] = {
     ValidationError: _invalid,
     AuthenticationError: lambda request, _: stranger(request),
     KeysDiffer: lambda request, error: stranger(request, str(error)),
-    ScopeMissing: lambda request, error: forbidden(request, error.needed, str(error)),
+    ScopeMissing: _scope_missing,
     KeyNotFound: lambda request, error: problem(request, 404, str(error)),
     KeyConflict: lambda request, error: problem(request, 409, str(error)),
     DomainNotFound: lambda request, error: problem(request, 404, str(error)),

@@ -20,7 +20,7 @@ from monitoring import crew, gauges
 from sentinel.access.authentication import KeysDiffer, ways
 from sentinel.access.scopes import Scope
 from sentinel.problems import problem
-from sentinel.throttling import stranger
+from sentinel.throttling import over_quota, stranger
 
 FRESH_SECONDS: Final = 10.0
 
@@ -152,4 +152,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
             return stranger(request)
     except KeysDiffer as error:
         return stranger(request, str(error))
+    refused = over_quota(request)
+    if refused is not None:
+        return refused
     return HttpResponse(_kept.text(), content_type=CONTENT_TYPE_LATEST)

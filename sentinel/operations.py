@@ -16,7 +16,7 @@ from ninja.params.models import BodyModel, QueryModel
 from ninja.router import BoundRouter
 
 from sentinel.bodies import refuse_media_type
-from sentinel.throttling import take_for_key, too_many
+from sentinel.throttling import over_quota
 
 _LONGEST_NAME: Final = 100
 """Of a parameter that there is not, as it is repeated."""
@@ -30,15 +30,7 @@ class StrictOperation(Operation):
 
     def _run_checks(self, request: HttpRequest) -> HttpResponse | None:
         refused = super()._run_checks(request)
-        if refused is not None:
-            return refused
-        allowance = take_for_key(request)
-        if allowance is None:
-            return None
-        if not allowance.allowed:
-            return too_many(request, allowance)
-        request.allowance = allowance  # type: ignore[attr-defined] # a middleware tells of it
-        return None
+        return over_quota(request) if refused is None else refused
 
     def _get_values(
         self, request: HttpRequest, path_params: Any, temporal_response: HttpResponse

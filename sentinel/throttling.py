@@ -4,7 +4,8 @@ Counted in Redis by ``limits``, whose scripts are atomic there: a window that sl
 the minute before, so a key takes two numbers however high its limit is. Answers say what is left
 as draft-ietf-httpapi-ratelimit-headers-10 ("RateLimit header fields for HTTP") has it.
 
-Throttling is a courtesy of Redis, never a condition: where it is away everybody is let in.
+Throttling is a courtesy of Redis, never a condition: where it is away everybody who has a key is
+let in. Attempts to sign in are counted by each process then: a password can be guessed.
 """
 
 import math
@@ -20,7 +21,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from limits import RateLimitItemPerMinute
-from limits.storage import RedisStorage
+from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from redis import RedisError
 
@@ -32,11 +33,17 @@ from sentinel.tracebacks import words_of
 log = structlog.get_logger(__name__)
 
 WINDOW_SECONDS: Final = 60
+FAILURES: Final = "failures"
+"""The policy of addresses without a valid key."""
+
 PATIENCE_SECONDS: Final = 0.05
 """How long Redis is waited for, for a connection and for each answer."""
 
 PAUSE_SECONDS: Final = 2.0
 """How long it is left alone once it did not answer."""
+
+_MOST_OVER: Final = 10_000
+"""Who is remembered to have come too often; of more, those are forgotten that may come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,8 @@ class Throttle:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._lock = threading.Lock()
         self._away = False
+        self._near: SlidingWindowCounterRateLimiter | None = None
+        self._over: dict[tuple[str, str], float] = {}
 
     @property
     def is_away(self) -> bool:
@@ -82,23 +91,57 @@ class Throttle:
         """Take one of a minute's ``quota``; None where that is 0, or Redis is away."""
         if not quota or self._away:
             return None
-        item = RateLimitItemPerMinute(quota, namespace=policy)
         try:
-            allowed = self._limiter.hit(item, who)
-            stats = self._limiter.get_window_stats(item, who)
+            return self._hit(self._limiter, policy, who, quota)
         except (RedisError, OSError) as error:
             self._leave(error)
             return None
+
+    def take_surely(self, policy: str, who: str, quota: int) -> Allowance | None:
+        """Take one of a minute's ``quota``; where Redis is away, of this process's own."""
+        allowance = self.take(policy, who, quota)
+        if allowance is not None or not quota:
+            return allowance
+        with self._lock:
+            # Made when it is needed: it starts threads, which a fork would lose.
+            self._near = self._near or SlidingWindowCounterRateLimiter(MemoryStorage())
+            return self._hit(self._near, policy, who, quota)
+
+    def is_over(self, policy: str, who: str) -> bool:
+        """Return whether this process has told them to come later, and later it is not."""
+        return time.monotonic() < self._over.get((policy, who), 0.0)
+
+    @property
+    def has_over(self) -> bool:
+        """Whether there is anybody of whom that may hold."""
+        return bool(self._over)
+
+    def _hit(
+        self, limiter: SlidingWindowCounterRateLimiter, policy: str, who: str, quota: int
+    ) -> Allowance:
+        item = RateLimitItemPerMinute(quota, namespace=policy)
+        allowed = limiter.hit(item, who)
+        stats = limiter.get_window_stats(item, who)
         seconds = max(1, math.ceil(stats.reset_time - time.time()))
+        if not allowed:
+            self._remember((policy, who), seconds)
         left = min(quota, stats.remaining) if allowed else 0
         return Allowance(policy, quota, left, seconds, allowed)
+
+    def _remember(self, who: tuple[str, str], seconds: int) -> None:
+        now = time.monotonic()
+        if len(self._over) >= _MOST_OVER:
+            # A new one, put in place whole: other threads look into the one that there is.
+            self._over = {each: end for each, end in [*self._over.items()] if end > now}
+        if len(self._over) < _MOST_OVER:
+            self._over[who] = now + seconds
 
     def _leave(self, error: Exception) -> None:
         with self._lock:
             if self._away:
                 return
             self._away = True
-        log.warning("Redis does not answer: nobody is throttled", error=words_of(error))
+        log.warning("Redis does not answer: no key is throttled", error=words_of(error))
         threading.Thread(target=self._come_back, name="throttle", daemon=True).start()
 
     def _come_back(self) -> None:
@@ -122,13 +165,29 @@ def throttle() -> Throttle:
     return Throttle(settings.REDIS_URL)
 
 
-def take_for_key(request: HttpRequest) -> Allowance | None:
-    """Count a request of whoever was let in; None where it is not limited."""
+def over_quota(request: HttpRequest) -> HttpResponse | None:
+    """Count a request by its key; answer where that asks too often, else None.
+
+    A request whose key lacks the scope for it counts as well: it costs as much to refuse.
+    """
     actor = getattr(getattr(request, "auth", None), "actor", None)
     if actor is None:
         return None
     # By its number: no text of a key is ever in Redis.
-    return throttle().take("key", f"{actor.kind}:{actor.id}", settings.SENTINEL_RATE_LIMIT)
+    quota = settings.SENTINEL_RATE_LIMIT
+    allowance = throttle().take("key", f"{actor.kind}:{actor.id}", quota)
+    if allowance is None:
+        return None
+    if not allowance.allowed:
+        return too_many(request, allowance)
+    request.allowance = allowance  # type: ignore[attr-defined] # a middleware tells of it
+    return None
+
+
+def shut_out(request: HttpRequest) -> bool:
+    """Return whether this process has told the address that it came too often without a key."""
+    known = throttle()
+    return known.has_over and known.is_over(FAILURES, network_of(request))
 
 
 def too_many(request: HttpRequest, allowance: Allowance) -> HttpResponse:
@@ -151,7 +210,7 @@ def stranger(request: HttpRequest, detail: str | None = None) -> HttpResponse:
     A valid key is never asked where it comes from: it is not shut out by its neighbours.
     """
     allowance = throttle().take(
-        "failures", network_of(request), settings.SENTINEL_RATE_LIMIT_FAILURES
+        FAILURES, network_of(request), settings.SENTINEL_RATE_LIMIT_FAILURES
     )
     if allowance is not None and not allowance.allowed:
         return too_many(request, allowance)

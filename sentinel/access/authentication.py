@@ -5,9 +5,10 @@ from typing import Any, Final
 from django.http import HttpRequest
 from ninja.security import APIKeyHeader, HttpBearer
 
-from sentinel.access.keys import find_key
+from sentinel.access.keys import find_key, live_keys
 from sentinel.access.models import ApiKey
 from sentinel.access.scopes import Scope, allows, needed_by
+from sentinel.throttling import shut_out
 
 
 class KeysDiffer(Exception):  # noqa: N818 - a 401, not a fault
@@ -47,9 +48,15 @@ class _Way:
             return None
         if other and other != text:
             raise KeysDiffer
+        if shut_out(request) and not live_keys.has(text):
+            return None
         key = find_key(text)
+        if key is None:
+            return None
+        # Also where it is refused: the request is this key's, and counts as such.
+        request.auth = key  # type: ignore[attr-defined] # as Ninja does
         needed = self._scope or needed_by(request.method or "")
-        if key is not None and not allows(key.scopes, needed):
+        if not allows(key.scopes, needed):
             raise ScopeMissing(key, needed)
         return key
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import threading
+import time
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,6 +16,7 @@ log = structlog.get_logger(__name__)
 
 PREFIX_CHARS: Final = 8
 _LAST_USED_PRECISION: Final = timedelta(seconds=60)
+_FRESH_SECONDS: Final = 1.0
 _FORM: Final = re.compile(r"[!-~]{1,200}")
 
 _COLUMNS: Final = tuple(
@@ -24,6 +27,10 @@ _FIND: Final = (
     f"SELECT {', '.join(_COLUMNS)}, instant FROM access_apikey, "
     "(SELECT coalesce(%s::timestamptz, clock_timestamp()) AS instant) AS asked "
     "WHERE digest = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > instant)"
+)
+_LIVE: Final = (
+    "SELECT digest FROM access_apikey "
+    "WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())"
 )
 
 
@@ -54,6 +61,33 @@ def find_key(key: str, *, now: datetime | None = None) -> ApiKey | None:
     if _is_old(found.last_used_at, now=instant):
         _note_use(found, now=instant)
     return found
+
+
+class LiveKeys:
+    """The digests of the keys that were live a second ago at the most: one query a second.
+
+    So a flood of wrong keys is told from the key of a neighbour without asking the database for
+    each. What is among them still has to be found: it may have been revoked since.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._digests: frozenset[bytes] = frozenset()
+
+    def has(self, key: str) -> bool:
+        """Return whether that text was a live key; who comes while they are read waits for it."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                with connection.cursor() as cursor:
+                    cursor.execute(_LIVE)
+                    self._digests = frozenset(bytes(digest) for (digest,) in cursor)
+                self._until = time.monotonic() + _FRESH_SECONDS
+            return digest_of(key) in self._digests
+
+
+live_keys: Final = LiveKeys()
+"""Those that this process knows."""
 
 
 def _is_old(last_used_at: datetime | None, *, now: datetime) -> bool:

@@ -53,12 +53,12 @@ def login_allowed(network: str, name: str) -> int | None:
     """Count an attempt to sign in; return None if it may be made, else the seconds to wait.
 
     Counted before the password is looked at, so that attempts made at once count too. Where
-    Redis does not answer, every attempt may be made.
+    Redis does not answer, each process counts those that it sees.
     """
     # Not the name itself: it may be a password, typed into the wrong field.
     person = salted_hmac("sentinel.sign-in", unicodedata.normalize("NFKC", name).casefold())
     for who, quota in ((f"{network} {person.hexdigest()}", PER_NAME), (network, PER_NETWORK)):
-        allowance = throttle().take("sign-in", who, quota)
+        allowance = throttle().take_surely("sign-in", who, quota)
         if allowance is not None and not allowance.allowed:
             return allowance.seconds
     return None

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
+from structlog.testing import capture_logs
 
 from domains.audit import OPERATOR, AuditEntry
 from sentinel.access import signing_in
@@ -151,15 +153,35 @@ def test_what_was_typed_is_nowhere_in_redis() -> None:
             assert b"hunter2" not in key
 
 
-def test_without_redis_one_can_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_one_can_sign_in_and_guess_no_more_than_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     make_user()
     gone = Throttle("redis://127.0.0.1:1/0")
     monkeypatch.setattr(signing_in, "throttle", lambda: gone)
     browser = somewhere()
-    for _ in range(7):
+    for _ in range(5):
         assert try_to(browser, password="wrong").status_code == 200
+    response = try_to(browser)
+    assert response.status_code == 429
+    assert 0 < int(response["Retry-After"]) <= 60
     assert gone.is_away
-    assert try_to(browser).status_code == 302
+    assert try_to(somewhere()).status_code == 302
+
+
+@pytest.mark.parametrize(("proxies", "said"), [((), 1), (("2001:db8::/32",), 0)])
+def test_a_proxy_that_nobody_named_is_told_of_where_it_shuts_people_out(
+    proxies: tuple[str, ...], said: int
+) -> None:
+    browser = somewhere(headers={"X-Forwarded-For": "192.0.2.1"})
+    trusted = [ip_network(each) for each in proxies]
+    client = f"2001:db8:{secrets.token_hex(2)}::1"
+    with override_settings(SENTINEL_TRUSTED_PROXIES=trusted), capture_logs() as lines:
+        for _ in range(6):
+            answer = try_to(browser, headers={"X-Forwarded-For": client})
+    assert answer.status_code == 429
+    warnings = [line for line in lines if "SENTINEL_TRUSTED_PROXIES" in line["event"]]
+    assert len(warnings) == said
 
 
 def test_who_is_shut_out_is_out_at_once() -> None:

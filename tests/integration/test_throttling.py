@@ -16,9 +16,13 @@ import redis
 from django.test import Client
 
 from sentinel import embedded, throttling
+from sentinel.access import authentication
+from sentinel.access.keys import LiveKeys, digest_of
+from sentinel.access.models import ApiKey
+from sentinel.key_files import new_key
 from sentinel.throttling import PAUSE_SECONDS, Throttle
 from tests.chaos.proxy import Fault, Proxy
-from tests.conftest import KEY
+from tests.conftest import KEY, NOW
 from tests.integration.test_api import DOMAINS, assert_problem
 from tests.integration.test_health import until
 
@@ -82,6 +86,7 @@ def limited(settings: Any) -> Iterator[Any]:
     fresh = Throttle(redis_url(), prefix=f"test:{uuid.uuid4().hex}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(throttling, "throttle", lambda: fresh)
+        patch.setattr(authentication, "live_keys", LiveKeys())  # not those of another test
         yield settings
 
 
@@ -121,6 +126,62 @@ def test_failures_shut_out_an_address_but_no_valid_key_at_it(client: Client) -> 
         names = b"\n".join(direct.scan_iter("test:*"))
     assert names
     assert KEY[:8].encode() not in names
+
+
+@pytest.mark.usefixtures("limited")
+def test_who_is_shut_out_costs_no_query_and_no_neighbour_is(
+    client: Client, django_assert_num_queries: Any
+) -> None:
+    for _ in range(4):
+        stranger = Client(headers={"X-API-Key": new_key()})
+        answer = stranger.get(DOMAINS)
+    assert answer.status_code == 429
+    with django_assert_num_queries(1):  # which keys there are, once a second
+        assert stranger.get(DOMAINS).status_code == 429
+    with django_assert_num_queries(0):
+        for path in (DOMAINS, "/metrics"):
+            for headers in ({"X-API-Key": new_key()}, {"Authorization": f"Bearer {new_key()}"}):
+                assert Client(headers=headers).get(path).status_code == 429
+    assert client.get(DOMAINS).status_code == 200
+    ApiKey.objects.update(revoked_at=NOW)
+    assert client.get(DOMAINS).status_code == 429
+
+
+@pytest.mark.usefixtures("limited", "db")
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("DELETE", f"{DOMAINS}1", 403), ("GET", "/metrics", 200)]
+)
+def test_whatever_a_key_asks_for_counts(method: str, path: str, status: int) -> None:
+    text = new_key()
+    ApiKey.objects.create(name="x", prefix="x", digest=digest_of(text), scopes=["read"])
+    caller = Client(headers={"X-API-Key": text}, raise_request_exception=False)
+    answers = [caller.generic(method, path) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [status, status, status, 429]
+    assert answers[0]["RateLimit"].startswith('"key";r=2;')
+    assert "this key has" in answers[3].json()["detail"]
+
+
+def test_what_has_to_be_counted_is_counted_by_the_process_without_redis(who: str) -> None:
+    throttle = Throttle("redis://127.0.0.1:1/0")
+    taken = [throttle.take_surely("sign-in", who, 3) for _ in range(5)]
+    assert throttle.is_away
+    assert [each and each.allowed for each in taken] == [True] * 3 + [False] * 2
+    assert throttle.take_surely("sign-in", who, 0) is None
+    other = throttle.take_surely("sign-in", f"{who}x", 3)
+    assert other is not None
+    assert other.allowed
+
+
+def test_those_who_came_too_often_are_remembered_within_bounds(
+    who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttling, "_MOST_OVER", 3)
+    throttle = Throttle(redis_url())
+    for number in range(5):
+        for _ in range(2):
+            throttle.take("failures", f"{who}{number}", 1)
+    over = [throttle.is_over("failures", f"{who}{number}") for number in range(5)]
+    assert over == [True] * 3 + [False] * 2
 
 
 class Broken:
@@ -183,7 +244,7 @@ def test_without_redis_everybody_is_let_in_at_once(
     until(lambda: not broken.throttle.is_away, "it counts again", PAUSE_SECONDS * 10)
     until(lambda: broken.taking()[0] is not None, "it counts again", PAUSE_SECONDS * 10)
     said = [record.getMessage() for record in caplog.records if "throttling" in record.name]
-    assert sum("nobody is throttled" in line for line in said) <= 2, said
+    assert sum("no key is throttled" in line for line in said) <= 2, said
     assert any("throttling goes on" in line for line in said)
 
 
