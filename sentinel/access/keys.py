@@ -14,10 +14,11 @@ from sentinel.access.models import ApiKey
 
 log = structlog.get_logger(__name__)
 
-PREFIX_CHARS: Final = 8
+_PREFIX_CHARS: Final = 8
 _LAST_USED_PRECISION: Final = timedelta(seconds=60)
 _FRESH_SECONDS: Final = 1.0
 _FORM: Final = re.compile(r"[!-~]{1,200}")
+_MADE_HERE: Final = re.compile(r"[0-9a-f]{8}\.[A-Za-z0-9_-]{43}")
 
 _COLUMNS: Final = tuple(
     field.attname for field in ApiKey._meta.concrete_fields if field.attname != "digest"
@@ -37,6 +38,16 @@ _LIVE: Final = (
 def digest_of(key: str) -> bytes:
     """Return what is stored of a key."""
     return hashlib.sha256(key.encode()).digest()
+
+
+def prefix_of(key: str) -> str:
+    """Return by what people tell a key from others: it is shown and logged, and opens nothing.
+
+    Of a key that was made here that is its public beginning. One that somebody else thought up has
+    no part that may be seen, so there it is the beginning of its digest.
+    """
+    made_here = _MADE_HERE.fullmatch(key)
+    return (key if made_here else digest_of(key).hex())[:_PREFIX_CHARS]
 
 
 def find_key(key: str, *, now: datetime | None = None) -> ApiKey | None:

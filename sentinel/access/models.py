@@ -18,7 +18,7 @@ DIGEST_BYTES: Final = 32
 class ApiKey(models.Model):
     """A key that opens the API until it expires or is revoked.
 
-    ``prefix`` is the public beginning by which people tell keys apart. ``digest`` is the
+    ``prefix`` is by what people tell keys apart, and is no secret. ``digest`` is the
     SHA-256 of the whole key: a key is random and long, so a slow hash would add nothing.
     ``rotated_at`` is when another key took its name, which ends it soon: ``replaces`` of that
     one names it, unless the environment brought it. Revoked is for good.
@@ -68,7 +68,7 @@ class ApiKey(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.prefix}…)"
+        return f"{self.name} ({self.prefix})"
 
     @property
     def actor(self) -> Actor:

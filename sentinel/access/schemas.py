@@ -137,7 +137,13 @@ class KeyOut(Schema):
 
     id: int
     name: str
-    prefix: Annotated[str, Field(description="The public beginning of the key.")]
+    prefix: Annotated[
+        str,
+        Field(
+            description="What it is told by: the public beginning of a key that was made here, of "
+            "one that was given by `SENTINEL_API_KEY` that of its SHA-256."
+        ),
+    ]
     scopes: list[Word]
     state: Annotated[State, Field(description="Whether it opens the API, or why not.")]
     created_at: datetime

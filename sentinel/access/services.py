@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from domains.audit import Actor, Change, difference, record
 from domains.paging import decode_cursor, encode_cursor
 from domains.rules import FieldsRefused
-from sentinel.access.keys import PREFIX_CHARS, digest_of
+from sentinel.access.keys import digest_of, prefix_of
 from sentinel.access.models import ApiKey
 from sentinel.access.scopes import Scope, allows, in_order
 from sentinel.key_files import new_key
@@ -238,7 +238,7 @@ def alone() -> None:
 def insert(text: str, *, by: Actor, now: datetime, **fields: Any) -> ApiKey:
     """Write a key into the open transaction, and that it was made."""
     key = ApiKey.objects.create(
-        prefix=text[:PREFIX_CHARS], digest=digest_of(text), created_at=now, **fields
+        prefix=prefix_of(text), digest=digest_of(text), created_at=now, **fields
     )
     change = Change(
         action="key.created",

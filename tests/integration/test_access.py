@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.test import Client, RequestFactory
 from structlog.testing import capture_logs
 
-from domains.audit import OPERATOR
+from domains.audit import OPERATOR, AuditEntry
 from domains.clock import database_now
 from sentinel.access.authentication import ways
 from sentinel.access.bootstrap import BOOTSTRAP, store_bootstrap_key
@@ -125,6 +125,26 @@ def test_whose_key_it_is_costs_one_query(django_assert_num_queries: Any, header:
         with django_assert_num_queries(1):
             held = next((key for way in ways() if (key := way(request))), None)
         assert (held is not None) == (text == KEY)
+
+
+def test_of_a_key_that_was_given_no_part_is_shown() -> None:
+    given = "correct-horse-battery-staple-" + "x" * 10
+    stored = store_bootstrap_key(given, now=NOW)
+    assert stored.prefix == digest_of(given).hex()[:8]
+    with capture_logs() as lines:
+        assert Client(headers={"X-API-Key": given}).get("/api/domains/").status_code == 200
+    assert stored.prefix in str(lines)
+    assert given[:8] not in str(lines)
+    made = new_key()
+    assert store_bootstrap_key(made, now=NOW).prefix == made[:8]
+
+
+def test_a_part_that_was_stored_is_forgotten_at_the_next_start() -> None:
+    store_bootstrap_key(KEY, now=NOW)
+    ApiKey.objects.update(prefix=KEY[:8])
+    store_bootstrap_key(KEY, now=NOW)
+    assert ApiKey.objects.get().prefix == digest_of(KEY).hex()[:8]
+    assert KEY[:8] not in str([*AuditEntry.objects.values()])
 
 
 def test_a_last_use_that_cannot_be_noted_fails_nothing() -> None:

@@ -126,7 +126,7 @@ class KeyAdmin(BoundedAdmin):
     ordering = ("-pk",)
     list_display = (
         "name",
-        "beginning",
+        "prefix",
         "held",
         "state",
         "created_at",
@@ -137,14 +137,9 @@ class KeyAdmin(BoundedAdmin):
     actions = None
     fieldsets: ClassVar[Any] = ((None, {"fields": ("name", "scopes", "expires_at")}),)
     seen: ClassVar[tuple[str, ...]] = (
-        *("beginning", "state", "created_at", "rotated_at", "revoked_at", "last_used_at"),
+        *("prefix", "state", "created_at", "rotated_at", "revoked_at", "last_used_at"),
         "replaces",
     )
-
-    @admin.display(description="begins with")
-    def beginning(self, key: ApiKey) -> str:
-        """Return the part of a key that is no secret."""
-        return f"{key.prefix}…"
 
     @admin.display(description="scopes")
     def held(self, key: ApiKey) -> str:
