@@ -24,7 +24,7 @@ from monitoring.api import BadParameter, EmptySpan, NotAcceptable, RunNotFound, 
 from monitoring.api import router as monitoring_router
 from sentinel.access.api import audit_router, keys_router
 from sentinel.access.authentication import KeysDiffer, ScopeMissing, ways
-from sentinel.access.services import KeyConflict, KeyNotFound
+from sentinel.access.conflicts import KeyConflict, KeyNotFound
 from sentinel.bodies import FORM, BodyParser, UnreadableBody, UnsupportedMediaType, media_type
 from sentinel.idempotency.claims import (
     HEADER,

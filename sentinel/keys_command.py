@@ -20,7 +20,7 @@ _LONGEST: Final = timedelta(days=30)
 
 keys = typer.Typer(
     no_args_is_help=True,
-    help="Make, list, rotate and revoke API keys. Exit status 2: wrong usage, or no database.",
+    help="Make, list, rotate and revoke API keys. Exit status 2: refused, or no database.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="As the API has it.")]
@@ -82,8 +82,9 @@ def create(
         try:
             given = KeyIn.model_validate({**fields, **({"scopes": scope} if scope else {})})
         except ValidationError as error:
-            first = error.errors()[0]
-            raise Refused(f"{first['loc'][0]}: {first['msg']}") from None
+            first = error.errors(include_input=False, include_url=False)[0]
+            words = first["msg"].removeprefix("Value error, ")
+            raise Refused(_of_option(str(first["loc"][0]), words)) from None
         key, text = create_key(
             name=given.name,
             scopes=given.scopes,
@@ -118,7 +119,7 @@ def rotate(
 
 @keys.command()
 def revoke(which: Which, as_json: AsJson = False) -> None:
-    """Let a key open nothing from now on, for good: also the last that may make others."""
+    """Let a key open nothing from now on, for good: also the last that can make others."""
     with _database() as now:
         from domains.audit import OPERATOR  # noqa: PLC0415
         from sentinel.access.services import admin_keys, revoke_key  # noqa: PLC0415
@@ -129,7 +130,9 @@ def revoke(which: Which, as_json: AsJson = False) -> None:
         else:
             typer.echo(f"Key {key.pk} ({key.name}) is revoked.")
         if not admin_keys(until=now).exists():
-            words = "no admin key is left: make one by `sentinel keys create NAME --scope admin`"
+            words = (
+                "no lasting admin key is left: `sentinel keys create NAME --scope admin` makes one"
+            )
             typer.echo(f"Sentinel: {words}.", err=True)
 
 
@@ -148,12 +151,14 @@ def _database() -> Iterator[datetime]:
 
     from domains.clock import database_now  # noqa: PLC0415
     from domains.rules import FieldsRefused  # noqa: PLC0415
-    from sentinel.access.services import KeyConflict, KeyNotFound  # noqa: PLC0415
+    from sentinel.access.conflicts import KeyConflict, KeyNotFound  # noqa: PLC0415
 
     try:
         yield database_now()
     except FieldsRefused as error:
-        words = "; ".join(f"{where.removeprefix('#/')}: {cure}" for where, cure in error.errors)
+        words = "; ".join(
+            _of_option(where.removeprefix("#/"), cure) for where, cure in error.errors
+        )
     except (Refused, KeyConflict, KeyNotFound) as error:
         words = str(error)
     except (DatabaseError, InterfaceError) as error:
@@ -165,15 +170,21 @@ def _database() -> Iterator[datetime]:
     raise typer.Exit(USAGE)
 
 
+def _of_option(field: str, words: str) -> str:
+    """Return what the API says of a field as it holds for the option that gives it."""
+    option = {"name": "NAME", "scopes": "--scope", "expires_at": "--expires"}.get(field, field)
+    return f"{option}: {words.replace('be null for never', 'be left out for never')}"
+
+
 def _id_of(which: str) -> int:
     """Return the id of a key by that, or by the name it has now."""
+    from sentinel.access.conflicts import KeyNotFound  # noqa: PLC0415
     from sentinel.access.models import ApiKey  # noqa: PLC0415
-    from sentinel.access.services import KeyNotFound  # noqa: PLC0415
 
     number = int(which) if re.fullmatch(r"[0-9]{1,18}", which) else None
     if number is not None and ApiKey.objects.filter(pk=number).exists():
         return number
-    named = ApiKey.objects.filter(name=which.replace("\0", ""), revoked_at=None, rotated_at=None)
+    named = ApiKey.objects.filter(name=which, revoked_at=None, rotated_at=None)
     found = named.values_list("pk", flat=True).first()
     if found is not None:
         return found

@@ -2,7 +2,7 @@
 
 - ``models``: the table of keys. ``scopes``: what a scope may do; pure.
 - ``services``: what people do to keys, the only writer; ``bootstrap``: the key that the
-  environment brings.
+  environment brings; ``conflicts``: why some of it is refused.
 - ``keys``: finding the key of a request; ``authentication``: the two ways it is carried.
 - ``audit``: reading what people changed. ``api``, ``schemas``: the routes of both.
 """

@@ -1,7 +1,6 @@
 """The key that the environment brings, with which everything begins."""
 
 from datetime import datetime
-from typing import Final
 
 from django.db import transaction
 
@@ -9,9 +8,7 @@ from domains.audit import OPERATOR
 from sentinel.access.keys import digest_of, prefix_of
 from sentinel.access.models import ApiKey
 from sentinel.access.scopes import Scope, allows
-from sentinel.access.services import alone, insert, update
-
-BOOTSTRAP: Final = "bootstrap"
+from sentinel.access.services import BOOTSTRAP, alone, insert, update
 
 
 def store_bootstrap_key(key: str, *, now: datetime) -> ApiKey:

@@ -150,7 +150,8 @@ class KeyOut(Schema):
     expires_at: datetime | None
     revoked_at: datetime | None
     rotated_at: Annotated[
-        datetime | None, Field(description="When another key took its place; it expires then.")
+        datetime | None,
+        Field(description="When another key took its place; it lives on until `expires_at`."),
     ]
     replaces: Annotated[int | None, Field(description="The id of the key whose place it took.")]
     last_used_at: Annotated[datetime | None, Field(description="To the minute.")]

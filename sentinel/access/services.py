@@ -14,6 +14,7 @@ from django.db.models import Q, QuerySet
 from domains.audit import Actor, Change, difference, record
 from domains.paging import decode_cursor, encode_cursor
 from domains.rules import FieldsRefused
+from sentinel.access.conflicts import KeyEnded, KeyNotFound, LastAdminKey, NameTaken
 from sentinel.access.keys import digest_of, prefix_of
 from sentinel.access.models import ApiKey
 from sentinel.access.scopes import Scope, allows, in_order
@@ -22,53 +23,13 @@ from sentinel.key_files import new_key
 _KEYS: Final = (8, 0)
 """The advisory lock of those who change keys."""
 
+BOOTSTRAP: Final = "bootstrap"
+"""The name of the key that the environment brings. No other has it: a start ends who does."""
+
 _SHOWN: Final = (
     *("name", "prefix", "scopes", "expires_at", "revoked_at", "rotated_at", "replaces_id"),
 )
 """What the audit shows of a key: nothing that opens anything."""
-
-
-class KeyNotFound(LookupError):  # noqa: N818 - a 404, not a fault
-    """There is no key of that id."""
-
-    def __init__(self, key_id: int) -> None:
-        super().__init__(f"there is no key {key_id}")
-
-
-class KeyConflict(ValueError):  # noqa: N818 - a 409, not a fault
-    """What is asked for does not go with the keys there are; the words say what to do."""
-
-
-class NameTaken(KeyConflict):
-    """Another key that was neither revoked nor rotated has the name."""
-
-    def __init__(self, other: ApiKey) -> None:
-        super().__init__(
-            f"key {other.pk} has this name: take another, or revoke that key or rotate it"
-        )
-
-
-class KeyEnded(KeyConflict):
-    """A key that was revoked or rotated, or has expired, does not take part in this."""
-
-    def __init__(self, key: ApiKey, how: str, cure: str) -> None:
-        super().__init__(f"key {key.pk} {how}: {cure}")
-
-    @classmethod
-    def revoked(cls, key: ApiKey) -> "KeyEnded":
-        """Return what is said where a revoked key was to be changed."""
-        return cls(key, "was revoked", "that is for good, make another")
-
-
-class LastAdminKey(KeyConflict):
-    """Without this key nobody could make keys by the API any more."""
-
-    def __init__(self, key: ApiKey) -> None:
-        super().__init__(
-            f"key {key.pk} is the last live admin key: first make another that lasts longer, by "
-            "POST /api/keys/ with the scope admin, or where Sentinel runs by "
-            "`sentinel keys create NAME --scope admin`"
-        )
 
 
 def create_key(
@@ -77,10 +38,12 @@ def create_key(
     """Make a key; return it and its text, which cannot be had again.
 
     Raises:
-        FieldsRefused: it would have expired already.
+        FieldsRefused: it would have expired already, or the name is the environment's.
         NameTaken: another key has the name.
     """
     _refuse_past(expires_at, now=now)
+    if name == BOOTSTRAP:
+        raise _of_the_environment()
     with transaction.atomic():
         alone()
         _refuse_taken(name)
@@ -99,17 +62,16 @@ def get_key(key_id: int) -> ApiKey:
     return key
 
 
-def change_key(
-    key_id: int, fields: Mapping[str, Any], *, by: Actor, now: datetime, spare_admin: bool = True
-) -> ApiKey:
+def change_key(key_id: int, fields: Mapping[str, Any], *, by: Actor, now: datetime) -> ApiKey:
     """Change the given ones of ``name``, ``scopes`` and ``expires_at``.
 
     Raises:
         KeyNotFound: there is none.
         KeyEnded: it was revoked.
-        FieldsRefused: it would have expired already, or a rotated key would last longer.
+        FieldsRefused: it would have expired already, a rotated key would last longer, or the
+            name is the environment's, or was.
         NameTaken: another key has the name.
-        LastAdminKey: no other admin key would be left, and ``spare_admin``.
+        LastAdminKey: no other admin key lasts as long as it did.
     """
     with transaction.atomic():
         alone()
@@ -125,13 +87,14 @@ def change_key(
         if "expires_at" in new:
             _refuse_past(new["expires_at"], now=now)
             _refuse_longer(key, new["expires_at"])
-        if "name" in new and key.rotated_at is None:
-            _refuse_taken(new["name"])
-        if spare_admin:
-            if not allows(new.get("scopes", key.scopes), Scope.ADMIN):
-                _refuse_last_admin(key, until=now, now=now)
-            elif _is_sooner(new.get("expires_at"), key.expires_at):
-                _refuse_last_admin(key, until=new["expires_at"], now=now)
+        if "name" in new:
+            if BOOTSTRAP in (new["name"], key.name):
+                raise _of_the_environment()
+            if key.rotated_at is None:
+                _refuse_taken(new["name"])
+        stays = allows(new.get("scopes", key.scopes), Scope.ADMIN)
+        if not stays or _is_sooner(new.get("expires_at"), key.expires_at):
+            _refuse_last_admin(key, now=now)
         update(key, "key.changed", new, by=by, now=now)
     return key
 
@@ -153,12 +116,12 @@ def rotate_key(
     with transaction.atomic():
         alone()
         old = get_key(key_id)
-        state = old.state(now=now)
-        if state != "live":
-            how = "was revoked" if state == "revoked" else "has expired"
-            raise KeyEnded(old, how, "make another")
+        if old.revoked_at is not None:
+            raise KeyEnded.revoked(old)
         if old.rotated_at is not None:
-            raise KeyEnded(old, "was rotated before", "rotate the key that has its name now")
+            raise KeyEnded(old, "was rotated before", "rotate the key that took its place")
+        if old.state(now=now) == "expired":
+            raise KeyEnded(old, "has expired", "make another, or first let this one last longer")
         lifetime = None if old.expires_at is None else old.expires_at - old.created_at
         end = now + overlap
         if old.expires_at is not None:
@@ -180,14 +143,14 @@ def revoke_key(key_id: int, *, by: Actor, now: datetime, spare_admin: bool = Tru
 
     Raises:
         KeyNotFound: there is none.
-        LastAdminKey: no other admin key would be left, and ``spare_admin``.
+        LastAdminKey: no other admin key lasts as long, and ``spare_admin``.
     """
     with transaction.atomic():
         alone()
         key = get_key(key_id)
         if key.revoked_at is None:
             if spare_admin:
-                _refuse_last_admin(key, until=now, now=now)
+                _refuse_last_admin(key, now=now)
             update(key, "key.revoked", {"revoked_at": now}, by=by, now=now)
     return key
 
@@ -219,13 +182,17 @@ def _in_state(state: str, *, now: datetime) -> Q:
     return expired if state == "expired" else Q(revoked_at=None) & ~expired
 
 
-def admin_keys(*, until: datetime) -> QuerySet[ApiKey]:
-    """Return the admin keys that last beyond an instant, but for those on their way out."""
+def admin_keys(*, until: datetime | None) -> QuerySet[ApiKey]:
+    """Return the admin keys that last until an instant or longer, but for those on their way out.
+
+    Args:
+        until: that instant; None for those that never expire.
+    """
+    lasting = Q(expires_at=None)
+    if until is not None:
+        lasting |= Q(expires_at__gte=until)
     return ApiKey.objects.filter(
-        Q(expires_at=None) | Q(expires_at__gt=until),
-        scopes__contains=[Scope.ADMIN],
-        revoked_at=None,
-        rotated_at=None,
+        lasting, scopes__contains=[Scope.ADMIN], revoked_at=None, rotated_at=None
     )
 
 
@@ -292,9 +259,18 @@ def _refuse_taken(name: str) -> None:
         raise NameTaken(other)
 
 
-def _refuse_last_admin(key: ApiKey, *, until: datetime, now: datetime) -> None:
+def _of_the_environment() -> FieldsRefused:
+    words = (
+        f"{BOOTSTRAP} is the name of the key that the environment brings, and of no other, since a "
+        "start with another key ends it: choose another name, or leave that key its own"
+    )
+    return FieldsRefused([("#/name", words)])
+
+
+def _refuse_last_admin(key: ApiKey, *, now: datetime) -> None:
+    """Refuse to end an admin key while no other is there for as long as it was to be."""
     opens = key.state(now=now) == "live" and allows(key.scopes, Scope.ADMIN)
-    if opens and not admin_keys(until=until).exclude(pk=key.pk).exists():
+    if opens and not admin_keys(until=key.expires_at).exclude(pk=key.pk).exists():
         raise LastAdminKey(key)
 
 

@@ -1,5 +1,6 @@
 """API keys: hashed, expiring, revocable."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -11,12 +12,14 @@ from structlog.testing import capture_logs
 
 from domains.audit import OPERATOR, AuditEntry
 from domains.clock import database_now
+from domains.rules import FieldsRefused
 from sentinel.access.authentication import ways
-from sentinel.access.bootstrap import BOOTSTRAP, store_bootstrap_key
+from sentinel.access.bootstrap import store_bootstrap_key
+from sentinel.access.conflicts import LastAdminKey
 from sentinel.access.keys import digest_of, find_key
 from sentinel.access.models import ApiKey
 from sentinel.access.services import (
-    LastAdminKey,
+    BOOTSTRAP,
     admin_keys,
     alone,
     change_key,
@@ -98,7 +101,8 @@ def test_what_people_did_to_a_key_is_not_undone_by_a_start() -> None:
     store_bootstrap_key(given, now=NOW)
     assert find_key(given, now=NOW) is None
     assert find_key(text, now=NOW) is not None
-    change_key(second.pk, {"scopes": ["read"]}, by=OPERATOR, now=NOW, spare_admin=False)
+    create_key(name="other", scopes=["admin"], expires_at=None, by=OPERATOR, now=NOW)
+    change_key(second.pk, {"scopes": ["read"]}, by=OPERATOR, now=NOW)
     assert store_bootstrap_key(text, now=NOW).scopes == ["read"]
     third = new_key()
     assert store_bootstrap_key(third, now=NOW).scopes == ["admin"]
@@ -145,6 +149,65 @@ def test_a_part_that_was_stored_is_forgotten_at_the_next_start() -> None:
     store_bootstrap_key(KEY, now=NOW)
     assert ApiKey.objects.get().prefix == digest_of(KEY).hex()[:8]
     assert KEY[:8] not in str([*AuditEntry.objects.values()])
+
+
+def test_the_name_of_the_environments_key_is_its_own() -> None:
+    key = store_bootstrap_key(KEY, now=NOW)
+    other, _ = create_key(name="x", scopes=["admin"], expires_at=None, by=OPERATOR, now=NOW)
+    changes: list[Callable[[], object]] = [
+        lambda: create_key(name=BOOTSTRAP, scopes=["read"], expires_at=None, by=OPERATOR, now=NOW),
+        lambda: change_key(other.pk, {"name": BOOTSTRAP}, by=OPERATOR, now=NOW),
+        lambda: change_key(key.pk, {"name": "root"}, by=OPERATOR, now=NOW),
+    ]
+    for refused in changes:
+        with pytest.raises(FieldsRefused) as caught:
+            refused()
+        ((pointer, words),) = caught.value.errors
+        assert pointer == "#/name"
+        assert "choose another name" in words
+    change_key(key.pk, {"name": BOOTSTRAP, "expires_at": None}, by=OPERATOR, now=NOW)
+    store_bootstrap_key(new_key(), now=NOW)
+    assert find_key(KEY, now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("ends", "others_end", "may"),
+    [
+        (None, None, True),
+        (None, timedelta(days=3650), False),
+        (timedelta(days=9), None, True),
+        (timedelta(days=9), timedelta(days=9), True),
+        (timedelta(days=9), timedelta(days=8), False),
+    ],
+)
+def test_an_admin_key_ends_where_another_lasts_as_long(
+    ends: timedelta | None, others_end: timedelta | None, may: bool
+) -> None:
+    key, other = (
+        create_key(
+            name=name,
+            scopes=["admin"],
+            expires_at=None if end is None else NOW + end,
+            by=OPERATOR,
+            now=NOW,
+        )[0]
+        for name, end in (("key", ends), ("other", others_end))
+    )
+    assert other.pk != key.pk
+    soon = NOW + timedelta(hours=1)
+    ends_of: list[Callable[[], object]] = [
+        lambda: change_key(key.pk, {"scopes": ["write"]}, by=OPERATOR, now=NOW),
+        lambda: change_key(key.pk, {"expires_at": soon}, by=OPERATOR, now=NOW),
+        lambda: revoke_key(key.pk, by=OPERATOR, now=NOW),
+    ]
+    for how in ends_of:
+        with transaction.atomic():
+            if may:
+                how()
+            else:
+                with pytest.raises(LastAdminKey, match="no other admin key lasts as long"):
+                    how()
+            transaction.set_rollback(True)
 
 
 def test_a_last_use_that_cannot_be_noted_fails_nothing() -> None:

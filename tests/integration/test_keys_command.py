@@ -65,7 +65,7 @@ def test_the_whole_life_of_a_key(run: Run) -> None:
 
     revoked = run("revoke", str(new["id"]))
     assert (revoked.returncode, revoked.stdout) == (0, f"Key {new['id']} (deploy) is revoked.\n")
-    assert "no admin key is left" in revoked.stderr
+    assert "no lasting admin key is left" in revoked.stderr
     assert find_key(new["key"], now=now) is None
     table = run("list", "--state", "revoked").stdout.splitlines()
     assert [line.split()[0] for line in table] == ["ID", str(new["id"])]
@@ -77,12 +77,19 @@ def test_the_whole_life_of_a_key(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "cure"),
     [
-        (("create", "x", "--scope", "root"), "'read', 'write' or 'admin'"),
-        (("create", ""), "at least 1 character"),
+        (("create", "x", "--scope", "root"), "--scope: Input should be 'read', 'write' or 'admin'"),
+        (("create", ""), "NAME: String should have at least 1 character"),
+        (("create", "bootstrap"), "NAME: bootstrap is the name of"),
         (("create", "x", "--expires", "soon"), "such as 90d"),
         (("create", "x", "--expires", "2027-01-01T00:00:00"), "with a time zone"),
-        (("create", "x", "--expires", "2020-01-01T00:00:00Z"), "in the future"),
-        (("create", "x", "--expires", "999999d"), "before the year 2200"),
+        (
+            ("create", "x", "--expires", "2020-01-01T00:00:00Z"),
+            "--expires: it must lie in the future, or be left out for never",
+        ),
+        (
+            ("create", "x", "--expires", "999999d"),
+            "--expires: it must lie before the year 2200, or be left out for never",
+        ),
         (("create", "taken"), "has this name"),
         (("rotate", "nobody"), "no key has the name"),
         (("rotate", "999999"), "there is no key 999999"),

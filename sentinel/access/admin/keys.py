@@ -18,6 +18,7 @@ from domains.audit import Actor
 from domains.clock import database_now
 from domains.rules import FieldsRefused
 from sentinel.access import services
+from sentinel.access.conflicts import KeyConflict, KeyEnded, NameTaken
 from sentinel.access.models import ApiKey
 from sentinel.access.schemas import (
     DEFAULT_OVERLAP_SECONDS,
@@ -97,9 +98,9 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the chec
         except FieldsRefused as error:
             for pointer, words in error.errors:
                 self._refuse(pointer.removeprefix("#/"), words)
-        except services.NameTaken as error:
+        except NameTaken as error:
             self._refuse("name", str(error))
-        except services.KeyConflict as error:
+        except KeyConflict as error:
             self._refuse("", str(error))
 
     def _refuse(self, name: str, words: str) -> None:
@@ -191,7 +192,7 @@ class KeyAdmin(BoundedAdmin):
         if request.method == "POST" and self.has_change_permission(request):
             key = self.get_object(request, unquote(object_id))
             if key is not None and not self.has_change_permission(request, key):
-                error = services.KeyEnded.revoked(key)
+                error = KeyEnded.revoked(key)
                 return self._refused(request, key.pk, error)
         return super().change_view(request, object_id, form_url, extra_context)
 
@@ -226,7 +227,7 @@ class KeyAdmin(BoundedAdmin):
                 _, new, text = services.rotate_key(
                     key_id, overlap=overlap, by=acting(request), now=database_now()
                 )
-            except services.KeyConflict as error:
+            except KeyConflict as error:
                 return self._refused(request, key_id, error)
             return self._made(request, new, text)
         return self._asked(request, key, "Rotate", form)
@@ -238,7 +239,7 @@ class KeyAdmin(BoundedAdmin):
             return self._asked(request, key, "Revoke", None)
         try:
             services.revoke_key(key_id, by=acting(request), now=database_now())
-        except services.KeyConflict as error:
+        except KeyConflict as error:
             return self._refused(request, key_id, error)
         self.message_user(request, f"The key {key.name} was revoked.", messages.SUCCESS)
         return HttpResponseRedirect(reverse("admin:access_apikey_changelist"))

@@ -105,7 +105,7 @@ def read(request: HttpRequest, key_id: KeyId) -> Any:
     summary="Change an API key",
 )
 def change(request: HttpRequest, key_id: KeyId, payload: KeyPatch) -> Any:
-    """Change its name, scopes or expiry, at once. The last admin key stays one that lasts."""
+    """Change its name, scopes or expiry, at once. Not so that nobody is left to make keys."""
     now = database_now()
     fields = payload.dict(exclude_unset=True)
     key = services.change_key(key_id, fields, by=actor_of(request), now=now)
@@ -119,7 +119,10 @@ def change(request: HttpRequest, key_id: KeyId, payload: KeyPatch) -> Any:
     summary="Revoke an API key",
 )
 def revoke(request: HttpRequest, key_id: KeyId) -> Any:
-    """Revoke a key at once and for good; it stays in the list. Not the last admin key."""
+    """Revoke a key at once and for good; it stays in the list.
+
+    Not an admin key as long as which no other lasts: somebody is to be left to make keys.
+    """
     services.revoke_key(key_id, by=actor_of(request), now=database_now())
     return Status(204, None)
 
