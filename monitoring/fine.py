@@ -18,7 +18,6 @@ from monitoring.tallies import PHASES, REACHED, Tally, Unreadable, squeeze, unsq
 FIVE_MINUTES: Final = 300
 PER_HOUR: Final = 3600 // FIVE_MINUTES
 _VERSION: Final = 1
-_TOTAL: Final = PHASES.index("total")
 _COUNTS: Final = struct.Struct(f"<{PER_HOUR}H")
 _SUMS: Final = struct.Struct(f"<{PER_HOUR}Q")
 _WIDTH: Final = 8
@@ -60,10 +59,6 @@ class Checks:
             for column in self.phases
         ]
         return Checks(self.numbers, self.codes, columns)
-
-    def totals(self) -> list[int]:
-        """Return the total times of those that reached the target, sorted."""
-        return sorted(value for value in self.observed().phases[_TOTAL] if value >= 0)
 
 
 def pack_hour(checks: Checks, *, first: int) -> tuple[Tally, bytes]:

@@ -97,7 +97,7 @@ def present(domain_ids: Sequence[int]) -> dict[int, Present]:
 def _newest(domain_ids: Sequence[int]) -> dict[int, Result]:
     """Return each domain's newest result: one step down the primary key a domain and place."""
     found: dict[int, Result] = {}
-    for start, end in partitions.spans(None, None):
+    for start, end in partitions.spans(None, None, first=4):  # mostly it is of today
         wanted = [domain_id for domain_id in domain_ids if domain_id not in found]
         if not wanted:
             break

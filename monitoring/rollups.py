@@ -21,15 +21,13 @@ from monitoring.columns import Columns
 from monitoring.fine import FIVE_MINUTES
 from monitoring.probes.states import State
 from monitoring.sources import micros, moment
-from monitoring.tallies import OUTCOMES, PHASES
+from monitoring.tallies import OUTCOMES, PHASES, REACHED
 
 MINUTE: Final = timedelta(minutes=1)
 _FIVE: Final = timedelta(seconds=FIVE_MINUTES)
 _MOMENT: Final = timedelta(microseconds=1)
 
 _SHARES: Final = (0.5, 0.9, 0.95, 0.99, 1.0)
-_QUANTILES: Final = ("p50_us", "p90_us", "p95_us", "p99_us", "max_us")
-_NONE: Final = (None,) * len(_SHARES)
 _TOTAL: Final = PHASES.index("total")
 _STATES: Final = (State.UP, State.DEGRADED, State.DOWN, State.INTERNAL, State.MISSED)
 _OF_STATE: Final = np.array(
@@ -134,19 +132,20 @@ def spans(
     rolled = sources.rolled_up(edges[0], edges[-1])
     merged = sources.Sources()
     parts = Columns(len(edges))
-    totals: list[list[int]] = [[] for _ in edges]
     exact = [True for _ in edges]
     for place, (first, last) in enumerate(pairwise(edges)):
-        if not any(start <= first and last <= end for start, end in wanted):
-            continue
-        part = sources.sources(first, last, coarsest=sources.DAY, rolled=rolled)
-        exact[place] = part.is_raw
-        merged.days += part.days
-        merged.hours += part.hours
-        merged.fives += part.fives
-        for checks in sources.raw(domain_id, part, places):
-            totals[place] += checks.totals()
-            parts.add_checks(np.full(len(checks.codes), place), checks)
+        if any(start <= first and last <= end for start, end in wanted):
+            part = sources.sources(first, last, coarsest=sources.DAY, rolled=rolled)
+            exact[place] = part.is_raw
+            merged.add(part)
+    totals: list[list[int]] = [[] for _ in edges]
+    for checks in sources.raw(domain_id, merged, places, edges=[moment(edge) for edge in edges]):
+        parts.add_checks(np.asarray(checks.numbers, np.int64), checks)
+        for place, code, total in zip(
+            checks.numbers, checks.codes, checks.phases[_TOTAL], strict=True
+        ):
+            if exact[place] and code in REACHED and total >= 0:
+                totals[place].append(total)
     sources.count_buckets(
         parts,
         lambda starts: np.searchsorted(edges, starts, side="right") - 1,
@@ -217,37 +216,32 @@ def rounded(start: datetime, end: datetime, step: timedelta) -> tuple[datetime, 
 def _spans(windows: Sequence[tuple[datetime, datetime]], columns: Columns) -> list[Span]:
     """Return the counts and percentiles of windows, which are the groups of some columns."""
     counted = columns.counted(_SHARES)
+    # Flat, as lists of lists the collector of garbage would look through again and again.
+    counts, sums = counted.counts.ravel().tolist(), counted.sums.ravel().tolist()
+    quantiles = counted.quantiles.ravel().tolist()
+    states = (counted.outcomes @ _OF_STATE).ravel().tolist()
+    size, shares = len(PHASES), len(_SHARES)
     found = []
-    for (start, end), states, outcomes, counts, sums, quantiles in zip(
-        windows,
-        (counted.outcomes @ _OF_STATE).tolist(),
-        counted.outcomes.tolist(),
-        counted.counts.tolist(),
-        counted.sums.tolist(),
-        counted.quantiles.tolist(),
-        strict=True,
-    ):
-        phases: dict[str, Latency] = {
-            phase: {
-                "count": count,
-                "p50_us": p50,
-                "p90_us": p90,
-                "p95_us": p95,
-                "p99_us": p99,
-                "max_us": most,
-            }
-            for phase, count, (p50, p90, p95, p99, most) in zip(
-                PHASES, counts, quantiles, strict=True
-            )
-            if count
-        }
-        up, degraded, down, internal, missed = states
-        p50, p90, p95, p99, most = quantiles[_TOTAL] if counts[_TOTAL] else _NONE
-        reasons = (
-            {pair: outcomes[code] for code, pair in _REASONS if outcomes[code]}
-            if up < sum(states)  # what is up has no reason
-            else {}
-        )
+    for number, (start, end) in enumerate(windows):
+        cell = number * size
+        phases: dict[str, Latency] = {}
+        for place, phase in enumerate(PHASES, cell):
+            if counts[place]:
+                at = place * shares
+                phases[phase] = {
+                    "count": counts[place],
+                    "p50_us": quantiles[at],
+                    "p90_us": quantiles[at + 1],
+                    "p95_us": quantiles[at + 2],
+                    "p99_us": quantiles[at + 3],
+                    "max_us": quantiles[at + 4],
+                }
+        up, degraded, down, internal, missed = states[number * 5 : number * 5 + 5]
+        total = phases.get("total")
+        reasons = {}
+        if degraded or down or internal or missed:  # what is up has no reason
+            outcomes = counted.outcomes[number].tolist()
+            reasons = {pair: outcomes[code] for code, pair in _REASONS if outcomes[code]}
         found.append(
             Span(
                 start,
@@ -257,14 +251,14 @@ def _spans(windows: Sequence[tuple[datetime, datetime]], columns: Columns) -> li
                 down,
                 internal,
                 missed,
-                p50,
-                p90,
-                p95,
-                p99,
-                most,
+                total["p50_us"] if total else None,
+                total["p90_us"] if total else None,
+                total["p95_us"] if total else None,
+                total["p99_us"] if total else None,
+                total["max_us"] if total else None,
                 reasons,
                 phases,
-                sums,
+                sums[cell : cell + size],
             )
         )
     return found

@@ -19,7 +19,7 @@ _READ: Final = f"""
     CROSS JOIN LATERAL (
         SELECT array_agg(number) AS numbers, array_agg(code),
                {", ".join(f"array_agg({phase})" for phase in PHASES)}
-        FROM (SELECT floor(date_part('epoch', slot) / %(seconds)s::int)::int AS number,
+        FROM (SELECT {{number}} AS number,
                      verdict::smallint AS code,
                      {", ".join(f"coalesce({phase}_us, -1) AS {phase}" for phase in PHASES)}
               FROM {RAW}
@@ -35,20 +35,42 @@ Place by place down the primary key, which is cheap however long the day's parti
 """
 
 
+_BY_SECONDS: Final = "floor(date_part('epoch', slot) / %(seconds)s::int)::int"
+_BY_EDGES: Final = "width_bucket(slot, %(edges)s::timestamptz[]) - 1"
+
+
 def read(
-    domain_ids: Sequence[int], start: datetime, end: datetime, *, seconds: int = FIVE_MINUTES
+    domain_ids: Sequence[int],
+    start: datetime,
+    end: datetime,
+    *,
+    seconds: int = FIVE_MINUTES,
+    edges: Sequence[datetime] | None = None,
 ) -> Iterator[tuple[int, int, Checks]]:
     """Yield the scheduled checks with start <= slot < end: domain id, location id, checks.
 
-    In one statement, so in one snapshot. They are numbered by ``seconds`` since 1970.
+    In one statement, so in one snapshot.
+
+    Args:
+        domain_ids: whose.
+        start: the first instant.
+        end: the instant to stop before.
+        seconds: checks are numbered by so many seconds since 1970.
+        edges: where given, by these instants in order instead: 0 from the first one on.
     """
     plain = connection.cursor()  # connects, and is told of what breaks
     plain.close()
     # Arrays in binary: as text they cost more to write and read than the rows they came from.
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.execute(
-            _READ,
-            {"domains": list(domain_ids), "start": start, "end": end, "seconds": seconds},
+            _READ.format(number=_BY_SECONDS if edges is None else _BY_EDGES),
+            {
+                "domains": list(domain_ids),
+                "start": start,
+                "end": end,
+                "seconds": seconds,
+                "edges": edges,
+            },
             binary=True,
         )
         rows = cursor.fetchall()

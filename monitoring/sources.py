@@ -4,7 +4,7 @@ Of what is rolled up the coarsest buckets that fit are taken. Instants are micro
 1970 here: a quarter has two thousand hours, and as integers they cost little to tell apart.
 """
 
-from collections.abc import Callable, Collection, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -37,6 +37,9 @@ _READ: Final = """
 """
 """Stretch by stretch down the primary key; the outermost bounds choose the partitions."""
 
+_FAR: Final = 2 * DAY
+"""Between two stretches: to plan for the partitions of more days costs more than a statement."""
+
 Stretches = list[tuple[int, int]]
 """Spans in microseconds since 1970, each with its end, in order."""
 
@@ -49,6 +52,17 @@ class Sources:
     hours: Stretches = field(default_factory=list)
     fives: Stretches = field(default_factory=list)
     raw: Stretches = field(default_factory=list)
+
+    def add(self, later: "Sources") -> None:
+        """Read what a later span is read from, too."""
+        for mine, others in (
+            (self.days, later.days),
+            (self.hours, later.hours),
+            (self.fives, later.fives),
+            (self.raw, later.raw),
+        ):
+            for start, end in others:
+                _add(mine, start, end)
 
     @property
     def is_raw(self) -> bool:
@@ -162,24 +176,38 @@ def _packed(
     """Return when buckets begin, and their bytes."""
     if not stretches:
         return np.zeros(0, np.int64), []
-    values: dict[str, Any] = {
-        "domain": domain_id,
-        "begins": [moment(begin) for begin, _ in stretches],
-        "ends": [moment(end) for _, end in stretches],
-        "first": moment(stretches[0][0]),
-        "last": moment(stretches[-1][1]),
-    }
-    places = ""
-    if location_ids is not None:
-        places = "AND location_id = ANY(%(places)s::integer[])"
-        values["places"] = list(location_ids)
     plain = connection.cursor()  # connects, and is told of what breaks
     plain.close()
+    rows: list[tuple[int, bytes]] = []
     # In binary: as text each byte would be two.
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(_READ.format(table=table, places=places), values, binary=True)
-        rows = cursor.fetchall()
+        for near in _near(stretches):
+            values: dict[str, Any] = {
+                "domain": domain_id,
+                "begins": [moment(begin) for begin, _ in near],
+                "ends": [moment(end) for _, end in near],
+                "first": moment(near[0][0]),
+                "last": moment(near[-1][1]),
+            }
+            places = ""
+            if location_ids is not None:
+                places = "AND location_id = ANY(%(places)s::integer[])"
+                values["places"] = list(location_ids)
+            cursor.execute(_READ.format(table=table, places=places), values, binary=True)
+            rows += cursor.fetchall()
     return np.array([start for start, _ in rows], np.int64), [packed for _, packed in rows]
+
+
+def _near(stretches: Stretches) -> Iterator[Stretches]:
+    """Yield stretches in groups with few days between: a statement opens all from first to last."""
+    group: Stretches = []
+    for stretch in stretches:
+        if group and stretch[0] - group[-1][1] > _FAR:
+            yield group
+            group = []
+        group.append(stretch)
+    if group:
+        yield group
 
 
 def raw(
@@ -188,11 +216,12 @@ def raw(
     location_ids: Collection[int] | None,
     *,
     seconds: int = FIVE_MINUTES,
+    edges: Sequence[datetime] | None = None,
 ) -> Iterator[Checks]:
-    """Yield the checks that are read from raw rows, numbered by ``seconds`` since 1970."""
+    """Yield the checks that are read from raw rows, numbered as ``samples.read`` says."""
     for start, end in found.raw:
         for _, place, checks in samples.read(
-            [domain_id], moment(start), moment(end), seconds=seconds
+            [domain_id], moment(start), moment(end), seconds=seconds, edges=edges
         ):
             if location_ids is None or place in location_ids:
                 yield checks
