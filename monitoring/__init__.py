@@ -23,6 +23,7 @@ The way of the data, one module a step::
     transitions  changes of states: newest first, or as a feed that misses none
     downtimes  the incidents of a domain; what they are is a pure function, in incidents
     retention  partitions made ahead, dropped behind; old transitions deleted
+    bereft     daily buckets of domains that were deleted
 
 ``ledger``, ``packing``, ``arrays``, ``partitions`` and ``partitioned`` are the floor under
 dispatch, settling and recording: the statements that insert a result row exactly once, how it

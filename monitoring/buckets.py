@@ -70,11 +70,11 @@ class HourBucket(_Bucket):
 
 
 class DayBucket(_Bucket):
-    """A day in UTC. Partitioned by year; kept for good, but not longer than its domain."""
+    """A day in UTC. Partitioned by year; kept for good, or until its domain has been deleted.
 
-    domain = models.ForeignKey(
-        Domain, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+"
-    )
+    Nobody waits for that: who deletes domains holds up the sweeps, so it is done behind them
+    (``monitoring.bereft``).
+    """
 
     objects: ClassVar[models.Manager["DayBucket"]] = models.Manager()
 

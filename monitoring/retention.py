@@ -8,7 +8,7 @@ import structlog
 from django.db import OperationalError
 
 from domains.schedules import forget_schedules
-from monitoring import crew, partitions, transitions
+from monitoring import bereft, crew, partitions, transitions
 from monitoring.models import Batch, Tick
 
 log = structlog.get_logger(__name__)
@@ -37,12 +37,12 @@ BATCHES_KEPT: Final = timedelta(days=1)
 TRANSITIONS_KEPT: Final = timedelta(days=731)
 """Transitions are kept as long as the hourly buckets: two years."""
 
-TRANSITION_PIECES: Final = 288
-"""In how many parts the domains are whose old transitions are deleted: a call looks at one, so
-each has its turn once a day."""
+PIECES: Final = 288
+"""In how many parts the domains are whose old transitions, and whose days if they are gone, are
+deleted: a call looks at one, so each has its turn once a day."""
 
-TRANSITION_SECONDS: Final = 2.0
-"""After how long one call deletes no more of them."""
+PIECE_SECONDS: Final = 2.0
+"""After how long one call deletes no more of either."""
 
 _CALL: Final = timedelta(minutes=5)
 
@@ -89,12 +89,11 @@ def retain(*, now: datetime, keep: timedelta) -> None:
                 # A long read holds it: writers must not queue behind us, so try again later.
                 log.warning("partition is in use", name=partition.name, error=str(error))
     transitions.forget_foreign()
+    piece = int(now.timestamp() // _CALL.total_seconds()) % PIECES
     transitions.forget(
-        before=now - TRANSITIONS_KEPT,
-        piece=int(now.timestamp() // _CALL.total_seconds()) % TRANSITION_PIECES,
-        pieces=TRANSITION_PIECES,
-        seconds=TRANSITION_SECONDS,
+        before=now - TRANSITIONS_KEPT, piece=piece, pieces=PIECES, seconds=PIECE_SECONDS
     )
+    bereft.forget_days(piece=piece, pieces=PIECES, seconds=PIECE_SECONDS)
     Batch.objects.filter(finished_at__lt=now - BATCHES_KEPT).delete()
     crew.forget(now=now)
     # What was expected of a day, and by which schedules, is kept as long as its rows may be.

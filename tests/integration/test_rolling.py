@@ -10,10 +10,21 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from domains.audit import OPERATOR
 from domains.services import delete_domain
-from monitoring import closing, partitions, rolling, rollups, samples
+from monitoring import (
+    bereft,
+    bucket_partitions,
+    closing,
+    partitions,
+    retention,
+    rolling,
+    rollups,
+    samples,
+)
+from monitoring.bucket_partitions import DAYS
 from monitoring.buckets import DayBucket, FineBucket, HourBucket, LateSlots, Rolled
 from monitoring.ledger import Row
 from monitoring.models import Batch, Location, Tick
@@ -22,7 +33,7 @@ from monitoring.probes.outcome import Outcome, Phases
 from monitoring.probes.states import Reason, State
 from monitoring.recording import record
 from monitoring.results import Result
-from monitoring.tallies import PHASES
+from monitoring.tallies import PHASES, Tally
 from tests.conftest import NOW, MakeDomain
 
 MINUTE = timedelta(minutes=1)
@@ -368,16 +379,39 @@ def test_a_piece_is_bounded_and_the_next_goes_on(
     assert done == [0, 2, 4, 5, 5]
 
 
-def test_a_deleted_domain_takes_its_days_along(make_domain: MakeDomain, location: Location) -> None:
+def test_days_of_a_deleted_domain_go_behind_its_deletion(
+    make_domain: MakeDomain, location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "PIECES", 1)
     going, staying = make_domain(), make_domain()
     for domain in (going, staying):
         store(domain.pk, location, slots(MIDNIGHT, MIDNIGHT + DAY, HOUR))
     tick(MIDNIGHT, MIDNIGHT + DAY)
     roll(MIDNIGHT + DAY + HOUR)
-    delete_domain(going.pk, by=OPERATOR, now=NOW)
+    with CaptureQueriesContext(connection) as queries:
+        delete_domain(going.pk, by=OPERATOR, now=NOW)
+    # Sweeps wait for it: of a year there are hundreds of rows for each of a thousand domains.
+    assert not [query for query in queries if "monitoring_daybucket" in query["sql"]]
     closing.note_late([(going.pk, MIDNIGHT), (staying.pk, MIDNIGHT)])
     roll(MIDNIGHT + DAY + HOUR)
+    retention.retain(now=NOW, keep=30 * DAY)
     assert list(DayBucket.objects.values_list("domain_id", flat=True)) == [staying.pk]
+
+
+def test_days_of_deleted_domains_go_in_lots_whatever_year_they_are_of(
+    make_domain: MakeDomain, location: Location
+) -> None:
+    staying = [make_domain().pk for _ in range(3)]
+    gone = [staying[-1] + more for more in range(1, 40)]
+    days = [MIDNIGHT + year * 366 * DAY + number * DAY for year in (0, 1) for number in range(5)]
+    for day in days:
+        bucket_partitions.ensure(DAYS, day)
+        buckets = [rolling._Bucket(pk, location.pk, Tally()) for pk in (*gone, *staying)]
+        rolling._store(DAYS, day, buckets)
+    for piece in range(4):
+        while deleted := bereft.forget_days(piece=piece, pieces=4, seconds=0):
+            assert deleted == len(days)  # of one domain, then the time is over
+    assert set(DayBucket.objects.values_list("domain_id", flat=True)) == set(staying)
 
 
 def test_buckets_are_dropped_when_they_are_older_than_they_are_kept(
