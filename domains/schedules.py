@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django.db import connection
+from django.db.models import Value
+from django.db.models.functions import Greatest
 
 from domains.models import Domain, Horizon, PastSchedule
 
@@ -41,14 +43,72 @@ def take_schedules(*, until: datetime) -> datetime:
     return before
 
 
-def begin(now: datetime) -> datetime:
+class Turn:
+    """Schedules that end and begin in one transaction, at one instant.
+
+    It is ``now``, and all is written as such, unless ``take`` finds that a sweep has come
+    between. From there on sweeps wait until the transaction ends: so it comes last of all.
+    """
+
+    def __init__(self, *, now: datetime) -> None:
+        """Begin with none; ``now`` is the earliest that the instant can be."""
+        self._now = now
+        self._ended: list[PastSchedule] = []
+        self._begun: list[Domain] = []
+
+    def __bool__(self) -> bool:
+        """Return whether any schedule ends or begins."""
+        return bool(self._ended or self._begun)
+
+    def end(self, domain: Domain) -> None:
+        """End the schedule that a locked domain has, for a sweep that has not seen it yet."""
+        if domain.enabled:
+            self._ended.append(
+                PastSchedule(
+                    domain_id=domain.pk,
+                    interval=domain.interval,
+                    locations=domain.locations,
+                    since=domain.scheduled_since,
+                    until=self._now,
+                )
+            )
+
+    def begin(self, domain: Domain) -> None:
+        """Have a schedule begin; the row is written with ``now``, or what it had if later."""
+        self._begun.append(domain)
+
+    def write(self) -> None:
+        """Write down what was due under the schedules that end."""
+        PastSchedule.objects.bulk_create(each for each in self._ended if each.since < each.until)
+
+    def take(self) -> None:
+        """Take the instant, and correct what is written where it is not ``now``.
+
+        The caller's transaction has locked the rows or made them, and waits for nothing after
+        this. A sweep waits for whoever holds this, and who comes after the sweep waits for it:
+        to wait for a row here would be to wait in a circle.
+        """
+        instant = _instant_of_change(self._now)
+        if instant == self._now:
+            return
+        for domain in self._begun:
+            domain.scheduled_since = max(instant, domain.scheduled_since)
+        Domain.objects.filter(pk__in=[domain.pk for domain in self._begun]).update(
+            scheduled_since=Greatest("scheduled_since", Value(instant))
+        )
+        written = [past.pk for past in self._ended if past.since < self._now]
+        PastSchedule.objects.filter(pk__in=written).update(until=instant)
+        late = [past for past in self._ended if self._now <= past.since < instant]
+        for past in late:
+            past.until = instant
+        PastSchedule.objects.bulk_create(late)
+
+
+def _instant_of_change(now: datetime) -> datetime:
     """Return the instant at which changes of the open transaction take effect.
 
     That is now, unless a sweep has taken the schedules up to a later instant, because it came
     between or because the clock was set back: what it has counted is not changed any more.
-
-    The caller has locked the rows that it changes. A sweep waits for whoever holds this, and
-    who comes after the sweep waits for it: to wait for a row here would be to wait in a circle.
     """
     with connection.cursor() as cursor:
         # Sweeps wait for this transaction: it must not outlast a process that hangs.
@@ -64,16 +124,3 @@ def begin(now: datetime) -> datetime:
 def _horizon() -> datetime:
     taken = Horizon.objects.filter(pk=1).values_list("instant", flat=True).first()
     return _NOTHING_TAKEN if taken is None else taken
-
-
-def ended(domain: Domain, end: datetime) -> PastSchedule | None:
-    """Return what a domain was due at until ``end``, for a sweep that has not seen it yet."""
-    if not domain.enabled or domain.scheduled_since >= end:
-        return None
-    return PastSchedule(
-        domain_id=domain.pk,
-        interval=domain.interval,
-        locations=domain.locations,
-        since=domain.scheduled_since,
-        until=end,
-    )

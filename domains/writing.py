@@ -1,7 +1,8 @@
 """The only writer of the table of domains: one change or a thousand, in as many statements.
 
 Changes are thought through in memory, one after another, as if each were made before the next;
-then they are written by set. Nothing is written of one that is refused.
+then they are written by set. Nothing is written of one that is refused. What holds up the sweeps
+comes last: when the schedules begin.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -14,9 +15,10 @@ from django.db.models import Q
 
 from domains.audit import Actor, Change, record
 from domains.conflicts import ExternalIdTaken
-from domains.models import Domain, PastSchedule
+from domains.endings import at_the_end
+from domains.models import Domain
 from domains.rules import refuse_contradictions, refuse_moved_secrets, secrets_of
-from domains.schedules import SCHEDULE_FIELDS, begin, ended
+from domains.schedules import SCHEDULE_FIELDS, Turn
 from domains.sealing import columns_of
 from domains.shown import FIELDS, fields_of, shown
 
@@ -36,19 +38,18 @@ class Writing:
         Args:
             by: who does it.
             now: when.
-            dry_run: whether ``save`` writes nothing, and changes of schedules are kept from nobody.
+            dry_run: whether ``save`` writes nothing.
         """
         self._by = by
         self._dry_run = dry_run
         self._now = now
         self._owners: dict[str, int] = {}  # 0: one that is new
-        self._begin: datetime | None = None
+        self._turn = Turn(now=now)
         self._created: list[Domain] = []
         self._changed: list[Domain] = []
         self._columns: set[str] = {"version", "updated_at"}
         self._renamed: list[Domain] = []
         self._deleted: list[int] = []
-        self._past: list[PastSchedule] = []
         self._changes: list[tuple[str, Domain, Any, Any]] = []
 
     def names(self, external_ids: Iterable[str | None]) -> None:
@@ -108,11 +109,14 @@ class Writing:
             self._name(domain.external_id, after.external_id, domain.pk)
             self._renamed.append(domain)
         if columns.keys() & SCHEDULE_FIELDS:
-            columns["scheduled_since"] = self._end_schedule(domain)
+            self._turn.end(domain)
+            columns["scheduled_since"] = max(self._now, domain.scheduled_since)
         fields_changed = fields_of(columns.keys()) & set(FIELDS)
         before = shown(domain, fields_changed)
         for name, value in columns.items():
             setattr(domain, name, value)
+        if "scheduled_since" in columns:
+            self._turn.begin(domain)
         domain.version += 1
         domain.updated_at = self._now
         self._changed.append(domain)
@@ -123,7 +127,7 @@ class Writing:
 
     def delete(self, domain: Domain) -> None:
         """Delete a locked domain and its present state; what was due before stays due."""
-        self._end_schedule(domain)
+        self._turn.end(domain)
         self._deleted.append(domain.pk)
         self._changes.append(("domain.deleted", domain, shown(domain), None))
 
@@ -131,12 +135,9 @@ class Writing:
         """Write everything down, and who did it."""
         if self._dry_run:
             return
-        if self._created:
-            since = self._since()
-            for domain in self._created:
-                domain.scheduled_since = since
-            Domain.objects.bulk_create(self._created)
-        PastSchedule.objects.bulk_create(self._past)
+        Domain.objects.bulk_create(self._created)
+        for domain in self._created:
+            self._turn.begin(domain)
         self._save_changed()
         if self._deleted:
             Domain.objects.filter(pk__in=self._deleted).delete()
@@ -155,6 +156,9 @@ class Writing:
             by=self._by,
             now=self._now,
         )
+        self._turn.write()
+        if self._turn:
+            at_the_end(self._turn.take)
 
     def _save_changed(self) -> None:
         if len(self._changed) == 1:
@@ -179,16 +183,3 @@ class Writing:
             self._owners.pop(before, None)
         if after is not None:
             self._owners[after] = domain_id
-
-    def _since(self) -> datetime:
-        if self._begin is None:
-            self._begin = self._now if self._dry_run else begin(self._now)
-        return self._begin
-
-    def _end_schedule(self, domain: Domain) -> datetime:
-        """Keep what was due; return the instant at which it ended: the next one begins there."""
-        end = max(self._since(), domain.scheduled_since)
-        past = ended(domain, end)
-        if past is not None:
-            self._past.append(past)
-        return end

@@ -23,6 +23,7 @@ from django.http.response import HttpResponseBase
 from psycopg.errors import LockNotAvailable
 
 from domains.clock import database_now
+from domains.endings import endings
 from domains.secrets import Undecipherable, seal, unseal
 from sentinel.idempotency.models import IdempotentRequest
 
@@ -72,15 +73,17 @@ def whole(run: Run) -> Run:
     def wrapped(request: HttpRequest, **values: Any) -> HttpResponseBase:
         if request.method != "POST" or HEADER not in request.headers:
             return run(request, **values)
-        with _Claim() as claimed:
+        with _Claim() as claimed, endings() as end:
             request.claim = claimed  # type: ignore[attr-defined]
             response = run(request, **values)
             if not claimed.begun:
                 return response  # refused before it came to the view
             if response.status_code >= 300:
                 transaction.set_rollback(True)
-            elif isinstance(response, HttpResponse) and REPLAYED not in response:
+                return response
+            if isinstance(response, HttpResponse) and REPLAYED not in response:
                 _store(request, response)
+            end()  # last of all: sweeps wait from here on
         return response
 
     return wrapped

@@ -10,8 +10,11 @@ import pytest
 from cryptography.fernet import Fernet
 from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from domains.models import Domain
+from domains.clock import database_now
+from domains.models import Domain, PastSchedule
+from domains.schedules import take_schedules
 from domains.secrets import seal
 from monitoring.models import Batch
 from sentinel.access.bootstrap import store_bootstrap_key
@@ -214,6 +217,56 @@ def test_who_waits_for_one_that_fails_has_the_effect(lasting_client: Client) -> 
         transaction.set_rollback(True)
     thread.join(60)
     assert answers[0].status_code == 201
+    assert Domain.objects.count() == 1
+
+
+@pytest.mark.parametrize("key", [None, "k1"])
+@pytest.mark.parametrize("path", ["", "bulk/create", "bulk/pause", "bulk/delete"])
+def test_sweeps_wait_for_nothing_but_the_end_of_the_transaction(
+    lasting_client: Client, path: str, key: str | None
+) -> None:
+    """The schedules' lock is taken when all is written, also the answer that is kept."""
+    known = [send(lasting_client, BODY, None).json()["id"] for _ in range(2)]
+    items = {"items": [BODY, BODY]} if path == "bulk/create" else {"ids": known}
+    with CaptureQueriesContext(connection) as queries:
+        answer = send(lasting_client, items if path else BODY, key, DOMAINS + path)
+    assert answer.status_code in (200, 201)
+    written = [query["sql"] for query in queries]
+    (taken,) = [n for n, sql in enumerate(written) if "pg_advisory_xact_lock_shared" in sql]
+    horizon, end, *_ = written[taken + 1 :]
+    assert ("domains_horizon" in horizon, end) == (True, "COMMIT")
+    stored = [n for n, sql in enumerate(written) if "sealed_body" in sql and "UPDATE" in sql[:7]]
+    assert len(stored) == (key is not None)
+    assert PastSchedule.objects.count() == (0 if "create" in path or not path else 2)
+
+
+def test_a_keyed_change_that_a_sweep_overtakes_begins_after_it(lasting_client: Client) -> None:
+    """It is known only at the end when schedules begin; the rows are corrected then."""
+    before = send(lasting_client, BODY, "k0").json()["id"]
+    taken = database_now() + timedelta(hours=1)
+    with transaction.atomic():
+        take_schedules(until=taken)
+    after = send(lasting_client, BODY).json()["id"]
+    turn = taken + timedelta(microseconds=1)
+    assert Domain.objects.get(pk=after).scheduled_since == turn
+    paused = send(lasting_client, {"ids": [before, after]}, "k2", f"{DOMAINS}bulk/pause")
+    assert paused.json()["succeeded"] == 2
+    assert set(Domain.objects.values_list("scheduled_since", flat=True)) == {turn}
+    past = PastSchedule.objects.get()  # the other one was due at no slot
+    assert (past.domain_id, past.until) == (before, turn)
+
+
+def test_a_keyed_request_that_fails_leaves_the_schedules_alone(
+    lasting_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patched, CaptureQueriesContext(connection) as queries:
+        patched.setattr("domains.api.single.domain_out", broken)
+        assert_problem(send(lasting_client, BODY), 500)
+    assert not [query for query in queries if "pg_advisory_xact_lock_shared" in query["sql"]]
+    send(lasting_client, BODY)
     assert Domain.objects.count() == 1
 
 
