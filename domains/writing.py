@@ -7,7 +7,7 @@ comes last: when the schedules begin.
 
 from collections.abc import Collection, Iterable, Mapping
 from copy import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection
@@ -24,6 +24,8 @@ from domains.shown import FIELDS, fields_of, shown
 
 _NAMES: Final = (7, 1)
 """The advisory lock of whoever gives an external_id: that one is free is seen and kept so."""
+
+_MOMENT: Final = timedelta(microseconds=1)
 
 
 class Writing:
@@ -118,7 +120,8 @@ class Writing:
         if "scheduled_since" in columns:
             self._turn.begin(domain)
         domain.version += 1
-        domain.updated_at = self._now
+        # Who waited for another's change has the earlier time: versions and times go one way.
+        domain.updated_at = max(self._now, domain.updated_at + _MOMENT)
         self._changed.append(domain)
         self._columns |= columns.keys()
         # A secret that changed looks the same: that it did is recorded, what it was is not.

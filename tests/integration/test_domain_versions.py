@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -191,6 +192,18 @@ def test_of_two_changes_of_one_version_one_is_made() -> None:
     stored = Domain.objects.get()
     assert (stored.name, stored.version) == (made.name, 2)
     assert AuditEntry.objects.count() == 2
+
+
+@pytest.mark.parametrize("behind", [timedelta(0), timedelta(seconds=3), timedelta(days=1)])
+def test_a_later_version_has_a_later_time(make_domain: MakeDomain, behind: timedelta) -> None:
+    """Who waits for another's change has read the clock before that one did."""
+    first = make_domain()
+    second = services.change_domain(first.pk, {"name": "b"}, by=OPERATOR, now=NOW)
+    third = services.change_domain(first.pk, {"name": "c"}, by=OPERATOR, now=NOW - behind)
+    assert [each.version for each in (first, second, third)] == [1, 2, 3]
+    assert first.updated_at < second.updated_at < third.updated_at
+    stored = Domain.objects.get()
+    assert (stored.version, stored.updated_at) == (3, third.updated_at)
 
 
 @pytest.mark.django_db(transaction=True)
