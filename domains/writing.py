@@ -72,7 +72,11 @@ class Writing:
         wanted = Q(pk__in=ids) if ids else Q()
         if external_ids:
             wanted |= Q(external_id__in=external_ids)
-        return list(rows.filter(wanted).order_by("pk")) if wanted else []
+        locked = list(rows.filter(wanted).order_by("pk")) if wanted else []
+        # Whoever had one of these names may have been deleted or renamed while this waited.
+        for name in set(external_ids) - {domain.external_id for domain in locked}:
+            self._owners.pop(name, None)
+        return locked
 
     def create(self, fields: Mapping[str, Any]) -> Domain:
         """Register a domain, due from the next tick on; ``fields`` are valid each by itself.

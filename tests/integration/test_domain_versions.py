@@ -3,22 +3,24 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 
-from domains import services
+from domains import bulk, services
 from domains.audit import OPERATOR, AuditEntry
 from domains.conflicts import VersionMismatch
 from domains.models import Domain
 from domains.preconditions import entity_tag, precondition
 from domains.request import MASK
 from tests.conftest import NOW, MakeDomain
+from tests.integration.locks import until, waiting_for_locks
 from tests.integration.test_api import DOMAINS, assert_problem, patch, post
 
 NAMED = f"{DOMAINS}by-external-id/"
@@ -49,6 +51,14 @@ def at_once(*jobs: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.join(20)
     return results
+
+
+def with_own_connection(job: Callable[[], Any]) -> Any:
+    """Run a job of a thread; leave no connection behind."""
+    try:
+        return job()
+    finally:
+        connection.close()
 
 
 def test_every_answer_of_one_domain_has_its_tag(client: Client) -> None:
@@ -220,6 +230,54 @@ def test_concurrent_puts_of_one_name_end_as_one_domain() -> None:
         "domain.created",
         *["domain.changed"] * 5,
     ]
+
+
+def _freed_by_deletion(domain_id: int) -> None:
+    services.delete_domain(domain_id, by=OPERATOR, now=NOW)
+
+
+def _freed_by_a_change(domain_id: int) -> None:
+    services.change_domain(domain_id, {"external_id": None}, by=OPERATOR, now=NOW)
+
+
+def _put_one() -> list[bool]:
+    return [services.put_domain("a", BODY, by=OPERATOR, now=NOW)[1]]
+
+
+def _put_many() -> list[bool]:
+    items = [{**BODY, "external_id": name} for name in "ab"]
+    found = bulk.put_domains(items, by=OPERATOR, now=NOW, dry_run=False)
+    assert all(isinstance(each, bulk.Done) for each in found), found
+    return [isinstance(each, bulk.Done) and each.verb == "created" for each in found]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("free", [_freed_by_deletion, _freed_by_a_change])
+@pytest.mark.parametrize("put_again", [_put_one, _put_many])
+def test_a_put_registers_when_the_name_is_freed_while_it_waits(
+    free: Callable[[int], None], put_again: Callable[[], list[bool]]
+) -> None:
+    had = services.create_domain({**BODY, "external_id": "a"}, by=OPERATOR, now=NOW)
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            free(had.pk)
+            putting = threads.submit(with_own_connection, put_again)
+            until(waiting_for_locks, "the put waits for the domain")
+        assert putting.result(20)[0] is True
+    assert Domain.objects.get(external_id="a").pk != had.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_bulk_puts_at_once_register_each_name_once() -> None:
+    def put_all(names: str) -> list[bulk.Result]:
+        items = [{**BODY, "external_id": name} for name in names]
+        return bulk.put_domains(items, by=OPERATOR, now=NOW, dry_run=False)
+
+    names = "abcdefgh"
+    results = at_once(*(partial(put_all, names[::step]) for step in (1, -1, 1, -1)))
+    verbs = [each.verb for found in results for each in found if isinstance(each, bulk.Done)]
+    assert sorted(verbs) == ["changed"] * 24 + ["created"] * 8
+    assert Domain.objects.count() == 8
 
 
 def test_a_list_of_tags_that_never_ends_is_refused_at_once(client: Client) -> None:
