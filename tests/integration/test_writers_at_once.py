@@ -13,6 +13,7 @@ import pytest
 from django.db import connection, transaction
 
 from domains.audit import OPERATOR
+from domains.models import Domain
 from domains.services import create_domain
 from monitoring import dispatch, ledger, partitions, settling
 from monitoring.ledger import Row
@@ -100,6 +101,35 @@ def test_a_batch_that_is_settled_while_its_last_chunk_is_recorded(location: Loca
     batch.refresh_from_db()
     assert batch.finished_at is not None
     assert set(Result.objects.values_list("state", flat=True)) == {"up"}
+
+
+@pytest.mark.parametrize("other", ["sweep", "request"])
+def test_two_that_name_locations_for_the_first_time(other: str) -> None:
+    """The database gives the names of each in an order of its own."""
+    names = [f"place-{number}" for number in range(12)]
+    watched = create_domain(
+        {"name": "a", "url": "http://127.0.0.1:1/", "locations": names}, by=OPERATOR, now=NOW
+    )
+    more = Domain(pk=watched.pk, locations=[*names[::-1], *(f"more-{n}" for n in range(400))])
+
+    def request(domain: Domain) -> int:
+        with transaction.atomic():
+            dispatch.request_check(domain, now=NOW)
+        return 0
+
+    def sweep() -> int:
+        dispatch.sweep(now=NOW + TICK, retention=timedelta(days=1))
+        return 0
+
+    writers = {"sweep": sweep, "request": lambda: request(watched)}
+    with ThreadPoolExecutor(2) as threads:
+        with transaction.atomic():
+            Location.objects.create(name="place-3")
+            works = begin(threads, lambda: request(more), writers[other])
+            transaction.set_rollback(True)
+        for work in works:
+            work.result()
+    assert Location.objects.count() == 412
 
 
 @pytest.mark.parametrize("lone", [0, 1])
