@@ -40,17 +40,19 @@ DRAIN_SECONDS: Final = 8.0
 _SPARE_MESSAGES: Final = 100
 """Messages that a queue may hold beside two for each batch that waits."""
 
-_OUTAGE: Final = (DatabaseOutage, InterfaceError)
+OUTAGE: Final = (DatabaseOutage, InterfaceError)
 """What a database that is away raises: a failed task, but no defect, so no traceback."""
 
 
-def _outage_in_one_line(task: Callable[_P, None]) -> Callable[_P, None]:
+def outage_in_one_line(task: Callable[_P, None]) -> Callable[_P, None]:
+    """Wrap a task so that a database that is away is one line of the log, and raised again."""
+
     @wraps(task)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> None:
         close_old_connections()  # a connection is kept from task to task, as long as it is good
         try:
             task(*args, **kwargs)
-        except _OUTAGE as error:
+        except OUTAGE as error:
             log.warning("database is away", task=task.__name__, error=str(error).partition("\n")[0])
             raise
 
@@ -65,8 +67,8 @@ _checker_lock = threading.Lock()
 _upkeep: threading.Thread | None = None
 
 
-@shared_task(name="monitoring.sweep", throws=_OUTAGE)
-@_outage_in_one_line
+@shared_task(name="monitoring.sweep", throws=OUTAGE)
+@outage_in_one_line
 def sweep() -> None:
     """Run the ticks that are due, settle what is overdue, and publish both."""
     now = database_now()
@@ -74,7 +76,7 @@ def sweep() -> None:
     try:
         settling.settle(now=now)
         settling.release(now=now)
-    except _OUTAGE:
+    except OUTAGE:
         raise
     except DatabaseError:
         log.exception("what is overdue cannot be settled")  # which keeps nothing else from its turn
@@ -82,8 +84,8 @@ def sweep() -> None:
     publish([*dispatch.unsent(), *settling.overdue(now=now)])
 
 
-@shared_task(name="monitoring.retain", throws=_OUTAGE)
-@_outage_in_one_line
+@shared_task(name="monitoring.retain", throws=OUTAGE)
+@outage_in_one_line
 def retain() -> None:
     """Make the partitions of the days ahead, drop what is old: results and messages."""
     dispatch.add_locations()
@@ -97,15 +99,15 @@ def retain() -> None:
     _beside_the_sweeps(partial(retention.tighten, now=now))
 
 
-@shared_task(name="monitoring.roll_up", throws=_OUTAGE)
-@_outage_in_one_line
+@shared_task(name="monitoring.roll_up", throws=OUTAGE)
+@outage_in_one_line
 def roll_up() -> None:
     """Roll up what is due, for half a second at most: what is left waits for the next tick."""
     rolling.roll_up(now=database_now())
 
 
-@shared_task(name="monitoring.check", throws=_OUTAGE)
-@_outage_in_one_line
+@shared_task(name="monitoring.check", throws=OUTAGE)
+@outage_in_one_line
 def check(*, batch_id: int, slow: bool = False) -> None:
     """Start the checks of one batch in this process.
 
@@ -136,7 +138,7 @@ def _beside_the_sweeps(work: Callable[[], None]) -> None:
     def run() -> None:
         try:
             work()
-        except _OUTAGE as error:
+        except OUTAGE as error:
             log.warning("database is away", error=str(error).partition("\n")[0])
         except Exception:
             log.exception("upkeep failed")

@@ -102,7 +102,7 @@ app.config_from_object(
     {name: getattr(settings, name) for name in dir(settings) if name.startswith("CELERY_")},
     namespace="CELERY",
 )
-app.autodiscover_tasks(["monitoring"])
+app.autodiscover_tasks(["monitoring", "sentinel.idempotency"])
 # Celery closes the database connection around every task unless told to keep it, and making
 # one costs both sides more than a batch does. What has become unusable is let go of by the
 # tasks themselves (``monitoring.tasks``). Read under this very name by Celery's Django fix-up.
@@ -126,6 +126,11 @@ app.conf.beat_schedule = {
     },
     "retain": {
         "task": "monitoring.retain",
+        "schedule": EveryTick(seconds=300),
+        "options": {"queue": "control"},
+    },
+    "forget-answers": {
+        "task": "idempotency.forget",
         "schedule": EveryTick(seconds=300),
         "options": {"queue": "control"},
     },

@@ -212,6 +212,7 @@ CELERY_TASK_ROUTES = {
     "monitoring.sweep": {"queue": CONTROL},
     "monitoring.retain": {"queue": CONTROL},
     "monitoring.roll_up": {"queue": CONTROL},
+    "idempotency.forget": {"queue": CONTROL},
     "monitoring.check": {"queue": probe_queue(SENTINEL_LOCATION)},
 }
 # Manual checks (0) are taken before scheduled ones; among those kombu takes the two lanes of a

@@ -25,17 +25,17 @@ from psycopg.errors import LockNotAvailable
 from domains.clock import database_now
 from domains.endings import endings
 from domains.secrets import Undecipherable, seal, unseal
+from sentinel.idempotency.keeping import KEPT
 from sentinel.idempotency.models import IdempotentRequest
 
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotency-Replayed"
-KEPT: Final = timedelta(days=1)
-PATIENCE: Final = timedelta(seconds=5)
-"""How long a request waits for another one with its key that is under way."""
+PATIENCE: Final = timedelta(seconds=1)
+"""How long a request waits for another one with its key that is under way: a thread of the
+API waits with it, and its client is told when to come again."""
 
 _FORM: Final = re.compile(r"[!-~]{1,200}")
 _KEPT_HEADERS: Final = ("Content-Type", "Location", "ETag")
-_FORGOTTEN_AT_ONCE: Final = 10
 
 Run = Callable[..., HttpResponseBase]
 
@@ -114,12 +114,6 @@ def _claimed(request: HttpRequest, *, now: datetime) -> IdempotentRequest | None
         raise BadIdempotencyKey
     caller, fingerprint = _caller(request), _fingerprint(request)
     with connection.cursor() as cursor:
-        cursor.execute(
-            "DELETE FROM idempotency_idempotentrequest WHERE id IN ("
-            "SELECT id FROM idempotency_idempotentrequest WHERE created_at < %s "
-            "ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED)",
-            [now - KEPT, _FORGOTTEN_AT_ONCE],
-        )
         milliseconds = round(PATIENCE.total_seconds() * 1000)
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{milliseconds}ms"])
         try:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,8 @@ from domains.schedules import take_schedules
 from domains.secrets import seal
 from monitoring.models import Batch
 from sentinel.access.bootstrap import store_bootstrap_key
-from sentinel.idempotency import claims
+from sentinel.celery import app
+from sentinel.idempotency import keeping, tasks
 from sentinel.idempotency.models import IdempotentRequest
 from tests.conftest import KEY, NOW, MakeDomain
 from tests.integration.locks import until, waiting_for_locks
@@ -110,13 +112,63 @@ def test_a_key_that_cannot_be_is_named(client: Client, key: str) -> None:
 
 def test_after_a_day_a_key_is_free_again(client: Client) -> None:
     send(client, BODY)
-    for number in range(12):
-        send(client, BODY, f"other {number}".replace(" ", "-"))
     IdempotentRequest.objects.update(created_at=NOW - timedelta(days=400))
     assert send(client, {**BODY, "name": "y"}).status_code == 201
     assert send(client, {**BODY, "name": "y"})["Idempotency-Replayed"] == "true"
-    # Ten at a time: what is old goes as new ones come.
-    assert IdempotentRequest.objects.count() < 13
+
+
+def answers(caller: str, count: int, *, age: timedelta = timedelta(0), size: int = 10) -> None:
+    """Have a caller been answered so often, each a second after the other."""
+    IdempotentRequest.objects.bulk_create(
+        IdempotentRequest(
+            caller=caller,
+            key=f"{age} {number}",
+            fingerprint=b"",
+            created_at=NOW - age + timedelta(seconds=number),
+            sealed_body="x" * size,
+        )
+        for number in range(count)
+    )
+
+
+def left(caller: str) -> int:
+    return IdempotentRequest.objects.filter(caller=caller).count()
+
+
+@pytest.mark.django_db
+def test_old_answers_go_by_upkeep_in_lots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "MOST_AT_ONCE", 10)
+    answers("a", 25, age=timedelta(days=2))
+    answers("a", 5, age=timedelta(hours=23))
+    assert keeping.forget(now=NOW, seconds=0) == 10
+    assert keeping.forget(now=NOW, seconds=9) == 15
+    assert left("a") == 5
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("limit", "value"), [("MOST_ANSWERS", 4), ("MOST_BYTES", 49)])
+def test_a_caller_keeps_its_newest_answers_only(
+    monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    monkeypatch.setattr(keeping, limit, value)
+    monkeypatch.setattr(keeping, "MOST_AT_ONCE", 3)
+    answers("a", 20)
+    answers("b", 4)
+    assert keeping.forget(now=NOW, seconds=9) == 16
+    assert (left("a"), left("b")) == (4, 4)
+    assert set(IdempotentRequest.objects.filter(caller="a").values_list("key", flat=True)) == {
+        f"0:00:00 {number}" for number in (16, 17, 18, 19)
+    }
+
+
+@pytest.mark.django_db(transaction=True)  # the task lets go of the connection
+def test_beat_has_old_answers_forgotten() -> None:
+    answers("a", 3, age=timedelta(days=400))
+    tasks.forget_answers()
+    assert left("a") == 0
+    entries = app.conf.beat_schedule.values()
+    (entry,) = [each for each in entries if each["task"] == tasks.forget_answers.name]
+    assert entry["options"]["queue"] == app.conf.task_routes[entry["task"]]["queue"]
 
 
 def test_nothing_of_the_answer_can_be_read_in_the_table(client: Client) -> None:
@@ -183,15 +235,14 @@ def test_of_many_at_once_one_has_an_effect(lasting_client: Client) -> None:
     assert Domain.objects.count() == 1
 
 
-def test_one_under_way_for_long_is_told_of(
-    lasting_client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(claims, "PATIENCE", timedelta(milliseconds=200))
+def test_one_under_way_for_long_is_told_of(lasting_client: Client) -> None:
     with transaction.atomic():
         IdempotentRequest.objects.create(
             caller=_caller(), key="k1", fingerprint=b"", created_at=NOW
         )
+        began = time.monotonic()
         (answer,) = in_threads(1, lambda: send(lasting_client, BODY))
+        assert 0.9 < time.monotonic() - began < 4
     problem = assert_problem(answer, 409)
     assert answer["Retry-After"] == "1"
     assert "under way" in problem["detail"]
