@@ -2,47 +2,53 @@
 
 from django.db import migrations, models
 
+from domains.migrating import Patiently
+
 
 class Migration(migrations.Migration):
+    atomic = False
+
     dependencies = [
         ("domains", "0004_audit"),
     ]
 
     operations = [
-        migrations.AddField(
-            model_name="domain",
-            name="external_id",
-            field=models.CharField(max_length=200, null=True),
-        ),
-        migrations.AddField(
-            model_name="domain",
-            name="group",
-            field=models.CharField(max_length=100, null=True),
-        ),
-        migrations.AddField(
-            model_name="domain",
-            name="version",
-            field=models.PositiveIntegerField(db_default=1, default=1),
-        ),
-        migrations.AddConstraint(
-            model_name="domain",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("external_id__isnull", False)),
-                fields=("external_id",),
-                name="domain_external_id_unique",
+        Patiently(
+            migrations.AddField(
+                model_name="domain",
+                name="external_id",
+                field=models.CharField(max_length=200, null=True),
             ),
-        ),
-        migrations.AddConstraint(
-            model_name="domain",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("external_id", ""), _negated=True),
-                name="domain_external_id_not_empty",
+            migrations.AddField(
+                model_name="domain",
+                name="group",
+                field=models.CharField(max_length=100, null=True),
             ),
-        ),
-        migrations.AddConstraint(
-            model_name="domain",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("group", ""), _negated=True), name="domain_group_not_empty"
+            migrations.AddField(
+                model_name="domain",
+                name="version",
+                field=models.PositiveIntegerField(db_default=1, default=1),
+            ),
+            migrations.AddConstraint(
+                model_name="domain",
+                constraint=models.UniqueConstraint(
+                    condition=models.Q(("external_id__isnull", False)),
+                    fields=("external_id",),
+                    name="domain_external_id_unique",
+                ),
+            ),
+            migrations.AddConstraint(
+                model_name="domain",
+                constraint=models.CheckConstraint(
+                    condition=models.Q(("external_id", ""), _negated=True),
+                    name="domain_external_id_not_empty",
+                ),
+            ),
+            migrations.AddConstraint(
+                model_name="domain",
+                constraint=models.CheckConstraint(
+                    condition=models.Q(("group", ""), _negated=True), name="domain_group_not_empty"
+                ),
             ),
         ),
     ]

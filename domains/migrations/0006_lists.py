@@ -3,45 +3,51 @@
 import django.contrib.postgres.indexes
 from django.db import migrations, models
 
+from domains.migrating import Patiently
+
 
 class Migration(migrations.Migration):
+    atomic = False
+
     dependencies = [
         ("domains", "0005_identity"),
     ]
 
     operations = [
-        migrations.AddIndex(
-            model_name="domain",
-            index=models.Index(fields=["name", "id"], name="domain_by_name"),
-        ),
-        migrations.AddIndex(
-            model_name="domain",
-            index=models.Index(fields=["url", "id"], name="domain_by_url"),
-        ),
-        migrations.AddIndex(
-            model_name="domain",
-            index=models.Index(fields=["interval", "id"], name="domain_by_interval"),
-        ),
-        migrations.AddIndex(
-            model_name="domain",
-            index=models.Index(fields=["created_at", "id"], name="domain_by_creation"),
-        ),
-        migrations.AddIndex(
-            model_name="domain",
-            index=models.Index(fields=["updated_at", "id"], name="domain_by_change"),
-        ),
-        migrations.AddIndex(
-            model_name="domain",
-            index=models.Index(
-                condition=models.Q(("group__isnull", False)),
-                fields=["group", "id"],
-                name="domain_of_group",
+        Patiently(
+            migrations.AddIndex(
+                model_name="domain",
+                index=models.Index(fields=["name", "id"], name="domain_by_name"),
             ),
-        ),
-        migrations.AddIndex(
-            model_name="domain",
-            index=django.contrib.postgres.indexes.GinIndex(
-                fields=["tags", "locations"], name="domain_tags_locations"
+            migrations.AddIndex(
+                model_name="domain",
+                index=models.Index(fields=["url", "id"], name="domain_by_url"),
+            ),
+            migrations.AddIndex(
+                model_name="domain",
+                index=models.Index(fields=["interval", "id"], name="domain_by_interval"),
+            ),
+            migrations.AddIndex(
+                model_name="domain",
+                index=models.Index(fields=["created_at", "id"], name="domain_by_creation"),
+            ),
+            migrations.AddIndex(
+                model_name="domain",
+                index=models.Index(fields=["updated_at", "id"], name="domain_by_change"),
+            ),
+            migrations.AddIndex(
+                model_name="domain",
+                index=models.Index(
+                    condition=models.Q(("group__isnull", False)),
+                    fields=["group", "id"],
+                    name="domain_of_group",
+                ),
+            ),
+            migrations.AddIndex(
+                model_name="domain",
+                index=django.contrib.postgres.indexes.GinIndex(
+                    fields=["tags", "locations"], name="domain_tags_locations"
+                ),
             ),
         ),
     ]

@@ -2,15 +2,21 @@
 
 from django.db import migrations, models
 
+from domains.migrating import Patiently
+
 
 class Migration(migrations.Migration):
+    atomic = False
+
     dependencies = [
         ("domains", "0006_lists"),
     ]
 
     operations = [
-        migrations.AddIndex(
-            model_name="auditentry",
-            index=models.Index(fields=["at", "id"], name="auditentry_at"),
+        Patiently(
+            migrations.AddIndex(
+                model_name="auditentry",
+                index=models.Index(fields=["at", "id"], name="auditentry_at"),
+            ),
         ),
     ]

@@ -2,20 +2,26 @@
 
 from django.db import migrations, models
 
+from domains.migrating import Patiently
+
 
 class Migration(migrations.Migration):
+    atomic = False
+
     dependencies = [
         ("domains", "0006_lists"),
         ("monitoring", "0008_orders_of_transitions"),
     ]
 
     operations = [
-        migrations.AddIndex(
-            model_name="domainstate",
-            index=models.Index(
-                condition=models.Q(("state", "up"), _negated=True),
-                fields=["state", "domain"],
-                name="domainstate_not_up",
+        Patiently(
+            migrations.AddIndex(
+                model_name="domainstate",
+                index=models.Index(
+                    condition=models.Q(("state", "up"), _negated=True),
+                    fields=["state", "domain"],
+                    name="domainstate_not_up",
+                ),
             ),
         ),
     ]
