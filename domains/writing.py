@@ -91,6 +91,7 @@ class Writing:
         refuse_contradictions(domain, sent=fields.keys())
         self._name(None, domain.external_id)
         self._created.append(domain)
+        self._changes.append(("domain.created", domain, None, shown(domain)))
         return domain
 
     def change(self, domain: Domain, fields: Mapping[str, Any]) -> bool:
@@ -148,7 +149,6 @@ class Writing:
         self._save_changed()
         if self._deleted:
             Domain.objects.filter(pk__in=self._deleted).delete()
-        created = [("domain.created", domain, None, shown(domain)) for domain in self._created]
         record(
             [
                 Change(
@@ -158,7 +158,7 @@ class Writing:
                     before=before,
                     after=after,
                 )
-                for action, domain, before, after in (*created, *self._changes)
+                for action, domain, before, after in self._changes
             ],
             by=self._by,
             now=self._now,
