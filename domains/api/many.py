@@ -28,7 +28,10 @@ _ANSWERS: dict[int, type[Any]] = {200: BulkOut, **problems(400)}
 def add_many(router: Router, observe: Observe) -> None:
     """Add the routes to a router."""
 
-    def answer(request: HttpRequest, results: Sequence[bulk.Result], *, dry_run: bool) -> Any:
+    def carried_out(
+        request: HttpRequest, act: Callable[..., list[bulk.Result]], items: Any, *, dry_run: bool
+    ) -> Any:
+        results = act(items, by=actor_of(request), now=database_now(), dry_run=dry_run)
         done = [each.domain for each in results if isinstance(each, bulk.Done)]
         old = [
             each.domain.pk
@@ -51,13 +54,8 @@ def add_many(router: Router, observe: Observe) -> None:
     )
     def create(request: HttpRequest, payload: BulkCreate) -> Any:
         """Register up to 1,000 domains: 201 each, or why not, which stops no other."""
-        results = bulk.create_domains(
-            _fields(payload.items),
-            by=actor_of(request),
-            now=database_now(),
-            dry_run=payload.dry_run,
-        )
-        return answer(request, results, dry_run=payload.dry_run)
+        items = _fields(payload.items)
+        return carried_out(request, bulk.create_domains, items, dry_run=payload.dry_run)
 
     @router.post(
         "/bulk/upsert",
@@ -67,13 +65,8 @@ def add_many(router: Router, observe: Observe) -> None:
     )
     def put(request: HttpRequest, payload: BulkPut) -> Any:
         """Make up to 1,000 domains be what is sent: 201 or 200 each; as `PUT` does with one."""
-        results = bulk.put_domains(
-            _fields(payload.items),
-            by=actor_of(request),
-            now=database_now(),
-            dry_run=payload.dry_run,
-        )
-        return answer(request, results, dry_run=payload.dry_run)
+        items = _fields(payload.items)
+        return carried_out(request, bulk.put_domains, items, dry_run=payload.dry_run)
 
     @router.post(
         "/bulk/update",
@@ -83,32 +76,22 @@ def add_many(router: Router, observe: Observe) -> None:
     )
     def change(request: HttpRequest, payload: BulkChange) -> Any:
         """Change up to 1,000 domains, each as its item says: 200 each, or why not."""
-        items: Sequence[Any] = payload.items
-        results = bulk.change_domains(
-            [
-                item
-                if isinstance(item, bulk.Refusal)
-                else (item.reference(), item.changes.dict(exclude_unset=True))
-                for item in items
-            ],
-            by=actor_of(request),
-            now=database_now(),
-            dry_run=payload.dry_run,
-        )
-        return answer(request, results, dry_run=payload.dry_run)
+        given: Sequence[Any] = payload.items
+        items = [
+            item
+            if isinstance(item, bulk.Refusal)
+            else (item.reference(), item.changes.dict(exclude_unset=True))
+            for item in given
+        ]
+        return carried_out(request, bulk.change_domains, items, dry_run=payload.dry_run)
 
     def switch(request: HttpRequest, payload: BulkSelection, *, enabled: bool) -> Any:
         fields = {"enabled": enabled}
-        results = bulk.change_domains(
-            [
-                item if isinstance(item, bulk.Refusal) else (item, fields)
-                for item in payload.references()
-            ],
-            by=actor_of(request),
-            now=database_now(),
-            dry_run=payload.dry_run,
-        )
-        return answer(request, results, dry_run=payload.dry_run)
+        items = [
+            item if isinstance(item, bulk.Refusal) else (item, fields)
+            for item in payload.references()
+        ]
+        return carried_out(request, bulk.change_domains, items, dry_run=payload.dry_run)
 
     @router.post(
         "/bulk/pause",
@@ -138,10 +121,8 @@ def add_many(router: Router, observe: Observe) -> None:
     )
     def delete(request: HttpRequest, payload: BulkSelection) -> Any:
         """Delete up to 1,000 domains: 204 each, or why not."""
-        results = bulk.delete_domains(
-            payload.references(), by=actor_of(request), now=database_now(), dry_run=payload.dry_run
-        )
-        return answer(request, results, dry_run=payload.dry_run)
+        items = payload.references()
+        return carried_out(request, bulk.delete_domains, items, dry_run=payload.dry_run)
 
 
 def _fields(items: Sequence[Any]) -> list[Mapping[str, Any] | bulk.Refusal]:
