@@ -5,10 +5,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from django.db.models import Q
+from django.db.models import F, Func, Lookup, Q, TextField, Value
+from django.db.models.lookups import GreaterThan, LessThan
 
 from domains.models import Domain
 from domains.paging import BadCursor, decode_cursor, encode_cursor
@@ -102,7 +104,7 @@ def _key(domain: Domain, name: str) -> list[str | int]:
     return [value.isoformat() if isinstance(value, datetime) else value]
 
 
-def _after(cursor: str, query: str, name: str, beyond: str) -> Q:
+def _after(cursor: str, query: str, name: str, beyond: str) -> "Q | Lookup[bool]":
     """Return the condition for what comes after a cursor's row in a list."""
     kind = SORTS[name]
     kinds = [] if name == "id" else [str if kind is datetime else kind]
@@ -114,10 +116,10 @@ def _after(cursor: str, query: str, name: str, beyond: str) -> Q:
     (value,) = key
     if kind is datetime:
         value = _instant(value)
-    # The first condition says nothing that the second does not: it is the one an index serves.
-    return Q(**{f"{name}__{beyond}e": value}) & (
-        Q(**{f"{name}__{beyond}": value}) | Q(**{f"pk__{beyond}": last})
-    )
+    # As one row: an index goes straight to it, past all that are equal in the first key.
+    compare = GreaterThan if beyond == "gt" else LessThan
+    row = partial(Func, function="ROW", output_field=TextField())
+    return compare(row(F(name), F("pk")), row(Value(value), Value(last)))
 
 
 def _instant(text: str) -> datetime:
