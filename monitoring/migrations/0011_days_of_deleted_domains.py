@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("domains", "0007_audit_instants"),
-        ("monitoring", "0009_not_up"),
+        ("monitoring", "0010_without_jit"),
     ]
 
     operations = [
