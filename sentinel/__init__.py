@@ -17,7 +17,9 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
   kinds, and the pages of those.
 - ``request_log``, ``security``: each request's id and line, and what browsers are told.
 - ``throttling``, ``client_address``: how often a key may ask, and an address without one.
-- ``web_server``: what gunicorn answers and logs by itself, in the same form.
+- ``web_server``: gunicorn's threads, which wait for no client; ``web_arrivals``: when a request is
+  all there; ``web_clients``: how long one may take to read; ``web_errors``: what gunicorn answers
+  by itself, in the same form. ``streams``: how many files are sent at a time.
 - ``idempotency``: a POST that is sent again has one effect and one answer.
 - ``access``: API keys, their scopes, and reading the audit; ``keys_command``: ``sentinel keys``.
 - ``health``: ``/livez`` and ``/readyz``. ``metrics``: ``/metrics``.

@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI, Swagger
@@ -185,7 +185,6 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
         f"the request with this {HEADER} had its effect, but its answer was encrypted with a key "
         "that is no longer there: read what came of it",
     ),
-    RequestDataTooBig: lambda request, _: problem(request, 413),
     SuspiciousOperation: lambda request, _: problem(request, 400, "the query is not well-formed"),
     UnsupportedMediaType: lambda request, _: problem(request, 415),
     HttpError: _refused_by_ninja,

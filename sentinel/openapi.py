@@ -8,7 +8,8 @@ an example, the errors of its own) stands at the route; tests/project/test_opena
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sentinel.openapi_errors import BY_STATUS, response_name, responses
+from sentinel.openapi_errors import response_name, responses
+from sentinel.problem_types import BY_STATUS
 
 Document = dict[str, Any]
 

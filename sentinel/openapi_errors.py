@@ -2,11 +2,8 @@
 
 from typing import Any, Final
 
-from sentinel.problem_types import TYPES, example
+from sentinel.problem_types import BY_STATUS, TYPES, example
 from sentinel.problems import CONTENT_TYPE
-
-# Of two kinds with one status the first stands for it.
-BY_STATUS: Final = {kind.status: kind for kind in reversed(TYPES)}
 
 _HEADERS: Final = {
     401: ["WWW-Authenticate"],

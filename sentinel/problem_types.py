@@ -86,6 +86,16 @@ TYPES: Final = (
         detail="this can be answered as application/json, application/x-ndjson or text/csv",
     ),
     ProblemType(
+        name="request-timeout",
+        status=408,
+        title="The request did not arrive in time",
+        occurs="For 10 seconds nothing came of a request that had begun, or it was not whole after "
+        "a minute.",
+        cure="Send the request again, over a connection that is fast enough; in pieces if it is "
+        "large.",
+        detail="the rest of the request did not come: a pause may last 10 s, the whole 60 s",
+    ),
+    ProblemType(
         name="conflict",
         status=409,
         title="It conflicts with what is there",
@@ -219,16 +229,35 @@ TYPES: Final = (
         "POST with the same Idempotency-Key, so that it is done once.",
         detail="the database does not answer; nothing was changed, try again in a few seconds",
     ),
+    ProblemType(
+        name="busy",
+        status=503,
+        title="Too much at once",
+        occurs="As many files are being sent as an API process sends at a time, which is one less "
+        "than SENTINEL_API_THREADS; or it holds too many unfinished requests.",
+        cure="Send the request again after as many seconds as the Retry-After header says.",
+        detail="as many files are being sent as can be at a time: try again in a few seconds",
+    ),
+    ProblemType(
+        name="version-not-supported",
+        status=505,
+        title="This is not sent by HTTP/1.0",
+        occurs="A file was asked for by HTTP/1.0, in which one that broke off half-way would look "
+        "whole.",
+        cure="Ask by HTTP/1.1. A proxy may speak 1.0 to Sentinel: nginx speaks 1.1 with "
+        "'proxy_http_version 1.1'.",
+        detail="files are sent by HTTP/1.1 only; nginx needs 'proxy_http_version 1.1'",
+    ),
 )
 
 BY_NAME: Final = {kind.name: kind for kind in TYPES}
 # Of two with one status the first: the other is asked for by name.
-_BY_STATUS: Final = {kind.status: kind for kind in reversed(TYPES)}
+BY_STATUS: Final = {kind.status: kind for kind in reversed(TYPES)}
 
 
 def kind_of(status: int) -> ProblemType:
     """Return the kind that a status stands for where no other is named."""
-    known = _BY_STATUS.get(status)
+    known = BY_STATUS.get(status)
     if known is not None:
         return known
     phrase = HTTPStatus(status).phrase

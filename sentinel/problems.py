@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
@@ -76,6 +77,11 @@ def unexpected(request: HttpRequest, error: BaseException) -> HttpResponse:
     return problem(request, 500)
 
 
+def _length(request: HttpRequest) -> int:
+    text = request.META.get("CONTENT_LENGTH") or ""
+    return int(text) if text.isdecimal() else 0
+
+
 class ProblemMiddleware:
     """Gives errors that arise outside the API's routes, such as 404 and 405, the same shape."""
 
@@ -87,6 +93,9 @@ class ProblemMiddleware:
         if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
             # WSGI reads no body whose length it is not told; it would look empty.
             return problem(request, 411)
+        if _length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            # By what the head says: the server has not waited for it.
+            return problem(request, 413)
         response = self._get_response(request)
         is_ready = response.get("Content-Type") == CONTENT_TYPE or is_page(request)
         if response.status_code < 400 or is_ready:

@@ -18,6 +18,7 @@ from sentinel.environment import read_environment
 from sentinel.key_files import encryption_keys, secret_from
 from sentinel.listeners import listeners
 from sentinel.logs import logging_config
+from sentinel.web_arrivals import LARGEST_BODY
 
 ENVIRONMENT: Final = read_environment()
 
@@ -54,6 +55,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "sentinel.throttling.AllowanceMiddleware",
     "sentinel.problems.ProblemMiddleware",
+    "sentinel.streams.StreamMiddleware",
     "django.middleware.common.CommonMiddleware",
     # For people's pages. They do their work when a view asks for it: a request with an API key
     # costs them no query and gets no cookie, and the API's routes are exempt from CSRF.
@@ -87,7 +89,7 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 FORMAT_MODULE_PATH = "sentinel.formats"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576
+DATA_UPLOAD_MAX_MEMORY_SIZE = LARGEST_BODY
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 # TLS ends at the operator's proxy, which also sets HSTS and redirects; frames are forbidden by
@@ -159,6 +161,7 @@ SENTINEL_RAW_RETENTION_DAYS = ENVIRONMENT.SENTINEL_RAW_RETENTION_DAYS
 SENTINEL_PARTITION = ENVIRONMENT.SENTINEL_PARTITION
 SENTINEL_METRICS_OPEN = ENVIRONMENT.SENTINEL_METRICS_OPEN
 SENTINEL_ACCESS_LOG = ENVIRONMENT.SENTINEL_ACCESS_LOG
+SENTINEL_API_THREADS = ENVIRONMENT.SENTINEL_API_THREADS
 SENTINEL_RATE_LIMIT = ENVIRONMENT.SENTINEL_RATE_LIMIT
 SENTINEL_RATE_LIMIT_FAILURES = ENVIRONMENT.SENTINEL_RATE_LIMIT_FAILURES
 SENTINEL_TRUSTED_PROXIES = ENVIRONMENT.SENTINEL_TRUSTED_PROXIES

@@ -71,7 +71,7 @@ _Chunks = Iterator[Sequence[Mapping[str, Any]]]
 
 @router.get(
     "/{domain_id}/history",
-    response={200: ResultPage | SlimResultPage | SeriesOut, **problems(404, 406)},
+    response={200: ResultPage | SlimResultPage | SeriesOut, **problems(404, 406, 505)},
     operation_id="listResults",
     by_alias=True,
     summary="Read a domain's history",
@@ -117,9 +117,10 @@ def list_results(
 
     **Files.** With `Accept: text/csv` or `application/x-ndjson` the whole span is sent while it
     is read, however long it is: all results from `cursor` on, or all buckets; up to `limit`. A
-    transfer that breaks off before its last chunk is not whole. In CSV a text that begins with
-    `=`, `+`, `-`, `@`, a tab, a carriage return or an apostrophe has an apostrophe before it, so
-    that no spreadsheet takes it for a formula; hops and reasons are JSON.
+    transfer that breaks off before its last chunk is not whole; HTTP/1.0 has no chunks, and gets
+    no files (505). Only so many are sent at a time: others are asked to come again (503). In CSV
+    a text that begins with `=`, `+`, `-`, `@`, a tab, a carriage return or an apostrophe has an
+    apostrophe before it, so that no spreadsheet takes it for a formula; hops and reasons are JSON.
     """
     form = preferred(request, [JSON, CSV, NDJSON])
     if start and end and end <= start:

@@ -1,78 +1,20 @@
 """gunicorn for real, as the cluster runs it: its own errors in our shape, and its log."""
 
-import os
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from sentinel import processes
-from sentinel.environment import read_environment
-from tests.acceptance.cluster import free_port
+from tests.integration.web import Server, request, serving
 
 CANARY = "canary-7f3c9d51e8"
 
 
-@dataclass
-class Server:
-    """The API process, and what it has said."""
-
-    port: int
-    log: Path
-
-    def raw(self, request: bytes) -> httpx.Response:
-        """Send bytes, and return what is answered before the connection ends."""
-        with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
-            connection.sendall(request)
-            answer = b""
-            while part := connection.recv(65536):
-                answer += part
-        head, _, body = answer.partition(b"\r\n\r\n")
-        status, *lines = head.decode("latin-1").split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines)
-        return httpx.Response(int(status.split()[1]), headers=headers, content=body)
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("web")
-    port = free_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SENTINEL_PORT", str(port))
-        program = processes.api(read_environment())
-        log = folder / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                program.argv, env=dict(os.environ), stdout=output, stderr=output
-            )
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/livez", timeout=5)
-                break
-            except httpx.TransportError:
-                if time.monotonic() > deadline or process.poll() is not None:
-                    pytest.fail(log.read_text())
-                time.sleep(0.1)
-        yield Server(port, log)
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def request(head: str = "GET /livez HTTP/1.1", *headers: str) -> bytes:
-    return "\r\n".join([head, "Host: 127.0.0.1", *headers, "", ""]).encode("latin-1")
+    with serving(tmp_path_factory.mktemp("web")) as running:
+        yield running
 
 
 MALFORMED: list[tuple[bytes, int, str]] = [
