@@ -22,7 +22,8 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
   by itself, in the same form. ``streams``: how many files are sent at a time.
 - ``idempotency``: a POST that is sent again has one effect and one answer.
 - ``access``: API keys, their scopes, and reading the audit; ``keys_command``: ``sentinel keys``.
-- ``health``: ``/livez`` and ``/readyz``. ``metrics``: ``/metrics``.
+- ``health``: ``/livez`` and ``/readyz``. ``metrics``: ``/metrics``. ``read_only``: that they and
+  their like take nothing.
 - ``embedded``: PostgreSQL and Valkey from wheels, as programs to run.
 - ``supervisor``, ``cluster``: ``sentinel up``, the whole cluster as one command.
 - ``processes``, ``pulse``: what each process executes, and how it shows that it works.

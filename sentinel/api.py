@@ -44,6 +44,7 @@ from sentinel.problems import (
     unavailable,
     unexpected,
 )
+from sentinel.read_only import read_only
 from sentinel.throttling import over_quota, stranger
 
 
@@ -92,6 +93,7 @@ api = SentinelAPI(
             "tryItOutEnabled": True,
         }
     ),
+    docs_decorator=read_only,
     docs_url="/docs" if settings.SENTINEL_DOCS else None,
     openapi_url="/openapi.json" if settings.SENTINEL_DOCS else None,
 )

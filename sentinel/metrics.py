@@ -19,7 +19,6 @@ from domains.clock import database_now
 from monitoring import crew, gauges
 from sentinel.access.authentication import KeysDiffer, ways
 from sentinel.access.scopes import Scope
-from sentinel.problems import problem
 from sentinel.throttling import over_quota, stranger
 
 FRESH_SECONDS: Final = 10.0
@@ -145,8 +144,6 @@ _ways: Final = ways(Scope.READ)  # which every key has
 
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer a scrape that carries a key, or any where the operator opened it."""
-    if request.method not in ("GET", "HEAD"):
-        return problem(request, 405, "read the metrics with GET", headers={"Allow": "GET, HEAD"})
     try:
         if not settings.SENTINEL_METRICS_OPEN and not any(way(request) for way in _ways):
             return stranger(request)

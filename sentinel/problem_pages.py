@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.html import escape
-from django.views.decorators.http import require_safe
 
 from sentinel.problem_types import BASE, BY_NAME, TYPES, ProblemType, example
 
@@ -19,7 +18,6 @@ STYLE: Final = (
 _JSON, _HTML = "application/json", "text/html"
 
 
-@require_safe
 def catalogue(request: HttpRequest) -> HttpResponse:
     """Answer with all kinds of errors."""
     if _wants_html(request):
@@ -32,7 +30,6 @@ def catalogue(request: HttpRequest) -> HttpResponse:
     return _varying(JsonResponse({"items": [_described(kind) for kind in TYPES]}))
 
 
-@require_safe
 def problem_page(request: HttpRequest, name: str) -> HttpResponse:
     """Answer with one kind."""
     kind = BY_NAME.get(name)

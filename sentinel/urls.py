@@ -5,9 +5,10 @@ import sys
 from django.contrib import admin
 from django.core.exceptions import DisallowedHost
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
 
 from sentinel.api import api
 from sentinel.health import livez, readyz
@@ -15,11 +16,16 @@ from sentinel.metrics import metrics
 from sentinel.pages import error_page, failure_page, is_page
 from sentinel.problem_pages import catalogue, problem_page
 from sentinel.problems import problem, unavailable, unexpected
+from sentinel.read_only import read_only
 
 
 def home(_: HttpRequest) -> HttpResponse:
     """Lead a person to the documentation."""
     return redirect("/api/docs")
+
+
+def _nothing(_: HttpRequest) -> HttpResponse:
+    raise Http404
 
 
 def _server_error(request: HttpRequest) -> HttpResponse:
@@ -57,13 +63,14 @@ handler403 = _forbidden
 handler404 = _not_found
 
 urlpatterns = [
-    path("", home),
-    path("livez", livez),
-    path("readyz", readyz),
-    path("metrics", metrics),
-    path("api/problems/", catalogue),
-    path("api/problems/<slug:name>", problem_page),
+    path("", read_only(home)),
+    path("livez", read_only(livez)),
+    path("readyz", read_only(readyz)),
+    path("metrics", read_only(metrics)),
+    path("api/problems/", read_only(catalogue)),
+    path("api/problems/<slug:name>", read_only(problem_page)),
+    path("api/", csrf_exempt(_nothing)),  # before Ninja's own, which would ask for a form's token
     path("api/", api.urls),
-    path("admin", lambda _: redirect("/admin/")),
+    path("admin", read_only(lambda _: redirect("/admin/"))),
     path("admin/", admin.site.urls),
 ]

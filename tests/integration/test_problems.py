@@ -103,3 +103,23 @@ def test_an_unhandled_error_is_found_by_its_request_id(
 def test_a_missing_body_member_is_still_named(client: Client) -> None:
     problem = assert_problem(post(client, DOMAINS, {"name": "x"}), 422)
     assert problem["errors"] == [{"pointer": "#/url", "detail": "this field is required"}]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/admin", "/livez", "/readyz", "/metrics", "/api/docs", "/api/openapi.json"),
+        *("/api/problems/", "/api/problems/conflict"),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_what_only_shows_something_says_which_methods_it_takes(path: str, method: str) -> None:
+    response = Client(enforce_csrf_checks=True).generic(method, path)
+    problem = assert_problem(response, 405)
+    assert problem["type"] == "/api/problems/method-not-allowed"
+    assert response["Allow"] == "GET, HEAD"
+
+
+def test_an_address_that_is_none_is_not_found_by_any_method() -> None:
+    for path in ("/nothing", "/api/", "/api/nothing"):
+        assert_problem(Client(enforce_csrf_checks=True).post(path), 404)
