@@ -1,7 +1,19 @@
-"""``/livez`` and ``/readyz``: open to everybody, so they say no more than yes or no."""
+"""``/livez`` and ``/readyz``: open to all, so they say yes or no, and what an upgrade lacks."""
+
+from functools import lru_cache
+from typing import Final
 
 from django.db import Error, connection
-from django.http import HttpRequest, HttpResponse
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.common import CommonMiddleware
+
+from sentinel.problems import problem, unavailable
+
+PATHS: Final = ("/livez", "/readyz")
+
+_NAMED: Final = 3
 
 
 def livez(_: HttpRequest) -> HttpResponse:
@@ -9,17 +21,62 @@ def livez(_: HttpRequest) -> HttpResponse:
     return HttpResponse("live\n", content_type="text/plain")
 
 
-def readyz(_: HttpRequest) -> HttpResponse:
-    """Answer 200 if the database answers and is migrated, else 503.
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Answer 200 if the database answers and has the tables that this code works with, else 503.
 
     Redis is not asked: without it domains are still registered and history still read.
     """
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass('monitoring_result') IS NOT NULL")
-            (migrated,) = cursor.fetchone()
-    except Error:
-        migrated = False
-    if migrated:
-        return HttpResponse("ready\n", content_type="text/plain")
-    return HttpResponse("not ready\n", status=503, content_type="text/plain")
+        missing = schema.missing()
+    except Error as error:
+        return unavailable(request, error)
+    if missing:
+        named = ", ".join(missing[:_NAMED])
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        return problem(request, 503, f"the database lacks {named}{more}: run `sentinel init`")
+    return HttpResponse("ready\n", content_type="text/plain")
+
+
+class Schema:
+    """Whether the database's schema is the one of this code; what it once was, it stays.
+
+    A database that is ahead is as good: processes of two versions run side by side in an upgrade.
+    """
+
+    def __init__(self) -> None:
+        self._is_current = False
+
+    def missing(self) -> list[str]:
+        """Return the migrations that have not run.
+
+        Raises:
+            Error: the database does not answer.
+        """
+        if self._is_current:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            return []
+        applied = MigrationRecorder(connection).applied_migrations()
+        missing = [f"{app}.{name}" for app, name in _migrations() if (app, name) not in applied]
+        self._is_current = not missing
+        return missing
+
+
+schema: Final = Schema()
+
+
+@lru_cache(maxsize=1)
+def _migrations() -> list[tuple[str, str]]:
+    return sorted(MigrationLoader(None).disk_migrations)
+
+
+class HostMiddleware(CommonMiddleware):
+    """Django's own, which refuses names that are not allowed, but not to who asks for health.
+
+    Containers, load balancers and ``sentinel up`` ask by whatever address they know; nothing in
+    these answers is made of the name.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:  # type: ignore[override]
+        """Judge the Host header."""
+        return None if request.path in PATHS else super().process_request(request)

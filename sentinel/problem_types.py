@@ -223,10 +223,12 @@ TYPES: Final = (
     ProblemType(
         name="unavailable",
         status=503,
-        title="The database does not answer",
-        occurs="PostgreSQL cannot be reached, or has ended the connection.",
+        title="The database cannot be used",
+        occurs="PostgreSQL cannot be reached, or has ended the connection; or /readyz was asked "
+        "before the migrations of an upgrade ran.",
         cure="Send the request again after as many seconds as the Retry-After header says; a "
-        "POST with the same Idempotency-Key, so that it is done once.",
+        "POST with the same Idempotency-Key, so that it is done once. Where the detail names "
+        "migrations, run 'sentinel init'.",
         detail="the database does not answer; nothing was changed, try again in a few seconds",
     ),
     ProblemType(

@@ -12,14 +12,14 @@ import structlog
 from django.conf import settings
 from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
 
+from sentinel import health
+
 log = structlog.get_logger(__name__)
 
 HEADER: Final = "X-Request-Id"
 
 _FORM: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _LONGEST_PATH: Final = 300
-_HEALTH: Final = ("/livez", "/readyz")
-"""Asked every few seconds by whoever runs containers: a line where they fail only."""
 
 
 def request_id_of(sent: str | None) -> str:
@@ -106,4 +106,5 @@ def _level(path: str, status: int) -> int:
         return logging.ERROR
     if status >= 400:
         return logging.WARNING
-    return logging.DEBUG if path in _HEALTH else logging.INFO
+    # Asked every few seconds by whoever runs containers: a line where they fail only.
+    return logging.DEBUG if path in health.PATHS else logging.INFO

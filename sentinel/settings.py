@@ -56,7 +56,7 @@ MIDDLEWARE = [
     "sentinel.throttling.AllowanceMiddleware",
     "sentinel.problems.ProblemMiddleware",
     "sentinel.streams.StreamMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "sentinel.health.HostMiddleware",
     # For people's pages. They do their work when a view asks for it: a request with an API key
     # costs them no query and gets no cookie, and the API's routes are exempt from CSRF.
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -394,11 +394,3 @@ def test_a_defect_is_a_500_that_tells_nothing_but_a_number(
 def test_the_front_page_leads_to_the_documentation(client: Client) -> None:
     response = client.get("/")
     assert (response.status_code, response["Location"]) == (302, "/api/docs")
-
-
-def test_health_needs_no_key_and_says_little() -> None:
-    assert Client().get("/livez").content == b"live\n"
-
-
-def test_readiness_needs_no_key(db: None) -> None:
-    assert Client().get("/readyz").content == b"ready\n"
