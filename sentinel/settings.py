@@ -5,6 +5,7 @@ turns it into what the libraries want. Importing it ends the process with one se
 where a variable makes no sense.
 """
 
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -113,9 +114,11 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 SESSION_COOKIE_AGE = 12 * 3600  # from signing in: use does not lengthen it
-# Cookies do not know ports: another program on this host may have a "sessionid" of its own.
-SESSION_COOKIE_NAME = "sentinel_session"
-CSRF_COOKIE_NAME = "sentinel_csrf"
+# Cookies do not know ports: another program on this host may have a "sessionid" of its own, and
+# another Sentinel its own keys. All processes of one have the same.
+_OURS: Final = hashlib.sha256(f"cookies:{SECRET_KEY}".encode()).hexdigest()[:8]
+SESSION_COOKIE_NAME = f"sentinel_session_{_OURS}"
+CSRF_COOKIE_NAME = f"sentinel_csrf_{_OURS}"
 SESSION_COOKIE_HTTPONLY = True
 CSRF_COOKIE_HTTPONLY = True
 # Not "Strict": a link to a page, in a chat or a mail, would lead to the sign-in each time.

@@ -2,6 +2,8 @@
 
 import re
 import secrets
+import subprocess
+import sys
 from ipaddress import ip_network
 from typing import Any
 
@@ -25,6 +27,8 @@ from tests.integration.signing_in import PASSWORD, make_user
 pytestmark = pytest.mark.django_db
 
 SIGN_IN = "/admin/login/"
+SESSION = settings.SESSION_COOKIE_NAME
+CSRF = settings.CSRF_COOKIE_NAME
 
 
 def somewhere(**options: Any) -> Client:
@@ -59,7 +63,7 @@ def test_a_wrong_one_does_not_and_says_not_which(name: str, password: str) -> No
     make_user()
     response = try_to(somewhere(), name, password)
     assert response.status_code == 200
-    assert "sentinel_session" not in response.cookies
+    assert SESSION not in response.cookies
     assert password not in response.content.decode() or not password
 
 
@@ -67,20 +71,36 @@ def test_cookies_are_for_our_pages_alone() -> None:
     make_user()
     browser = somewhere()
     response = try_to(browser)
-    for name in ("sentinel_session", "sentinel_csrf"):
+    for name in (SESSION, CSRF):
         cookie = response.cookies[name]
         assert cookie["httponly"]
         assert cookie["samesite"] == "Lax"
         assert not cookie["secure"]
-    assert response.cookies["sentinel_session"]["max-age"] == 12 * 3600
+    assert response.cookies[SESSION]["max-age"] == 12 * 3600
+
+
+def test_two_clusters_on_one_host_leave_each_other_their_cookies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def names(key: str) -> list[str]:
+        monkeypatch.setenv("SENTINEL_SECRET_KEY", key)
+        program = (
+            "from sentinel import settings as s; print(s.SESSION_COOKIE_NAME, s.CSRF_COOKIE_NAME)"
+        )
+        argv = [sys.executable, "-c", program]
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+
+    one, other = names("a" * 50), names("b" * 50)
+    assert len({*one, *other}) == 4
+    assert names("a" * 50) == one  # on each of its hosts, and after a restart
 
 
 @override_settings(SESSION_COOKIE_SECURE=True, CSRF_COOKIE_SECURE=True)
 def test_cookies_are_for_https_alone_where_it_is_used() -> None:
     make_user()
     response = try_to(somewhere(), secure=True)
-    assert response.cookies["sentinel_session"]["secure"]
-    assert response.cookies["sentinel_csrf"]["secure"]
+    assert response.cookies[SESSION]["secure"]
+    assert response.cookies[CSRF]["secure"]
 
 
 def test_a_form_from_elsewhere_is_refused_on_a_page() -> None:
@@ -106,7 +126,7 @@ def test_a_key_needs_no_token_and_gets_no_cookie(client: Client) -> None:
     browser = Client(
         headers={
             "Authorization": f"Bearer {KEY}",
-            "Cookie": "sentinel_session=" + "x" * 32,
+            "Cookie": f"{SESSION}=" + "x" * 32,
         },
         enforce_csrf_checks=True,
     )
