@@ -2,8 +2,8 @@
 
 It imports ``monitoring`` and ``domains``; nothing imports it.
 
-- ``environment``: what the operator may set, each variable with its type and cure;
-  ``key_files``: the keys that are made where none was given.
+- ``environment``: what the operator may set, each variable with its cure; ``environment_types``:
+  what it may say; ``key_files``: the keys that are made where none was given.
 - ``settings``: what Django and Celery make of it, in one file.
 - ``broker``: Redis as ``REDIS_URL`` names it, one server or behind Redis Sentinel.
 - ``listeners``: where the cluster's own services listen, by its settings.

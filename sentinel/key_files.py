@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from sentinel.environment import Environment, fernet_keys
+from sentinel.environment import Environment
+from sentinel.environment_types import fernet_keys
 
 
 def api_key(environment: Environment) -> str:
@@ -35,7 +36,7 @@ def encryption_keys(environment: Environment) -> tuple[str, ...]:
     path = environment.SENTINEL_DATA_DIR.absolute() / "encryption_key"
     text = secret_from(path, lambda: Fernet.generate_key().decode("ascii"))
     try:
-        keys: tuple[str, ...] = fernet_keys(text)
+        keys = fernet_keys(text)
     except ValueError as error:
         raise SystemExit(f"Sentinel: {path} cannot be used: {error}.") from None
     return keys
