@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import select
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -61,6 +62,17 @@ def test_requests_that_never_end_hold_no_thread_and_are_told_after_ten_seconds(
             assert response.status_code == 408
             assert response.headers["Content-Type"] == "application/problem+json"
             assert response.json()["type"] == "/api/problems/request-timeout"
+
+
+def test_unfinished_requests_take_so_much_memory_and_no_more(server: Server) -> None:
+    sent = request("POST /api/keys/ HTTP/1.1", f"Content-Length: {LARGEST_BODY}") + b"x" * 900_000
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect(sent)) for _ in range(100)]
+        told, _, _ = select.select(clients, [], [], 8)
+        response = parsed(rest_of(told[0]))
+        assert response.status_code == 503
+        assert response.json()["type"] == "/api/problems/busy"
+        assert server.seconds() < SOON
 
 
 def test_what_arrives_in_pieces_is_a_request_all_the_same(server: Server) -> None:
