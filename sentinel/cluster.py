@@ -84,13 +84,8 @@ def _check_port(host: str, port: int, setting: str) -> None:
         with socket.socket(family, kind, number) as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
-    except socket.gaierror:
-        raise SystemExit(
-            f"Sentinel: SENTINEL_HOST {host} is not an address of this machine: "
-            "give one to listen on, such as 127.0.0.1."
-        ) from None
     except OSError as error:
-        if error.errno == errno.EADDRNOTAVAIL:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise SystemExit(
                 f"Sentinel: SENTINEL_HOST {host} is not an address of this machine: "
                 "give one to listen on, such as 127.0.0.1."

@@ -8,6 +8,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
+from sentinel.problem_types import RETRY_AFTER_SECONDS
 from sentinel.tracebacks import words_of
 
 log = structlog.get_logger(__name__)
@@ -45,7 +46,7 @@ def failure_page(request: HttpRequest, error: BaseException) -> HttpResponse:
         log.warning("database is away", error=words_of(error))
         words = "Nothing was changed. Try again in a few seconds."
         response = error_page(request, 503, "The database does not answer", words)
-        response["Retry-After"] = "5"
+        response["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return response
     log.error("unhandled error", path=request.path, exc_info=error)
     words = "The log of the API process says more, under the number of this request: "

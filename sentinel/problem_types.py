@@ -6,6 +6,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 BASE: Final = "/api/problems/"
+RETRY_AFTER_SECONDS: Final = 5
+"""After so long it may be worth another try, where nothing more is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

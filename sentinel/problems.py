@@ -9,13 +9,12 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from sentinel.pages import is_page
-from sentinel.problem_types import BY_NAME, document, kind_of
+from sentinel.problem_types import BY_NAME, RETRY_AFTER_SECONDS, document, kind_of
 from sentinel.tracebacks import words_of
 
 log = structlog.get_logger(__name__)
 
 CONTENT_TYPE: Final = "application/problem+json"
-RETRY_AFTER_SECONDS: Final = 5
 
 
 def problem(

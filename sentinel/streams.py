@@ -2,15 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from sentinel.problem_types import RETRY_AFTER_SECONDS
 from sentinel.problems import problem
-
-_RETRY_SECONDS: Final = 5
 
 
 class StreamMiddleware:
@@ -34,7 +33,7 @@ class StreamMiddleware:
             return problem(request, 505)
         if not self._free.acquire(blocking=False):
             response.close()
-            headers = {"Retry-After": str(_RETRY_SECONDS)}
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
             return problem(request, 503, kind="busy", headers=headers)
         response.streaming_content = _Counted(response.streaming_content, self._free.release)
         return response

@@ -23,7 +23,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from sentinel.logs import logging_config
-from sentinel.problem_types import BY_NAME
+from sentinel.problem_types import BY_NAME, RETRY_AFTER_SECONDS
 from sentinel.request_log import request_id_of, shown_path
 from sentinel.web_arrivals import Arrival
 from sentinel.web_clients import ClientSocket
@@ -121,7 +121,12 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._watch(conn, self._collect)
         while self._held > _MOST_HELD:
             largest = max(self._waiting, key=_held_of)
-            self._refuse(largest, "busy", "too many unfinished requests at once", retry_after=5)
+            self._refuse(
+                largest,
+                "busy",
+                "too many unfinished requests at once",
+                retry_after=RETRY_AFTER_SECONDS,
+            )
 
     def _end_early(self, conn: Connection, arrival: Arrival) -> None:
         if arrival.bytes:
