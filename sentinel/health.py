@@ -1,8 +1,9 @@
-"""``/livez`` and ``/readyz``: open to all, so they say yes or no, and what an upgrade lacks."""
+"""``/livez`` and ``/readyz``: open to all, so they say no more than yes or no."""
 
 from functools import lru_cache
 from typing import Final
 
+import structlog
 from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -13,7 +14,7 @@ from sentinel.problems import problem, unavailable
 
 PATHS: Final = ("/livez", "/readyz")
 
-_NAMED: Final = 3
+log = structlog.get_logger(__name__)
 
 
 def livez(_: HttpRequest) -> HttpResponse:
@@ -31,9 +32,8 @@ def readyz(request: HttpRequest) -> HttpResponse:
     except Error as error:
         return unavailable(request, error)
     if missing:
-        named = ", ".join(missing[:_NAMED])
-        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        return problem(request, 503, f"the database lacks {named}{more}: run `sentinel init`")
+        log.warning("the database lacks migrations: run `sentinel init`", missing=missing)
+        return problem(request, 503)
     return HttpResponse("ready\n", content_type="text/plain")
 
 

@@ -7,6 +7,7 @@ that have arrived. In the same way connections are left that a client does not c
 
 import contextlib
 import errno
+import gc
 import logging.config
 import selectors
 import socket
@@ -70,6 +71,12 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
         self._slow_readers = threading.Semaphore(self.cfg.threads - 1)
         self._waiting: dict[Connection, Callable[[Connection], None]] = {}
         self._held = 0
+
+    def run(self) -> None:
+        """Serve, without looking for garbage among what the application was loaded as."""
+        gc.collect()
+        gc.freeze()
+        super().run()
 
     def accept(self, listener: Any) -> None:
         """Take a connection, and collect what it asks for."""
