@@ -1,6 +1,7 @@
 """Ask the product's WSGI application in this process, and note what each answer took."""
 
 import io
+import gc
 import json
 import random
 import time
@@ -58,6 +59,8 @@ class Asker:
         from sentinel.wsgi import application
 
         self._application: Any = application
+        gc.collect()
+        gc.freeze()  # as a worker of the API does
 
     def body(self, address: str) -> Any:
         """Return what stands behind an address, read from JSON.
