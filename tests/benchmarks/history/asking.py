@@ -1,7 +1,7 @@
 """Ask the product's WSGI application in this process, and note what each answer took."""
 
-import io
 import gc
+import io
 import json
 import random
 import time
