@@ -102,9 +102,10 @@ def spans(
 ) -> Iterator[tuple[datetime, datetime]]:
     """Yield the parts of [start, end) in which there can be rows, newest first.
 
-    Each lies in at most ``most`` partitions, the newest in ``first`` where that is given. A
-    statement that reads rows has the bounds of one as constants: without them it would plan
-    for, and lock, every partition there is.
+    Each lies in at most ``most`` partitions; where ``first`` is given, the newest in so many, the
+    next in twice as many, and so on: whoever stops early has planned for few. A statement that
+    reads rows has the bounds of one as constants: without them it would plan for, and lock,
+    every partition there is.
     """
     there = [
         one
@@ -119,7 +120,7 @@ def spans(
             begin if start is None else max(start, begin),
             final if end is None else min(end, final),
         )
-        last, size = last - size, most
+        last, size = last - size, min(most, 2 * size)
 
 
 def drop(partition: Partition, *, patience: timedelta) -> None:
