@@ -232,10 +232,11 @@ class PastSchedule(models.Model):
     objects: ClassVar[models.Manager["PastSchedule"]] = models.Manager()
 
     class Meta:
-        """Sweeps ask for those that ended lately."""
+        """Sweeps ask for those that ended lately, incidents for those of a domain."""
 
         indexes: ClassVar[list[Any]] = [
             models.Index(name="pastschedule_until", fields=["until"]),
+            models.Index(name="pastschedule_domain", fields=["domain_id", "since"]),
         ]
 
     def __str__(self) -> str:

@@ -7,14 +7,14 @@ incident turns on them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection
 
 from domains.models import Domain, PastSchedule
 from domains.paging import BadCursor, decode_cursor, encode_cursor
-from monitoring import partitions
+from monitoring import partitions, rollups
 from monitoring.incidents import (
     Change,
     Incident,
@@ -31,6 +31,9 @@ from monitoring.packing import Kind, codes_of
 from monitoring.probes.states import State
 
 MOST_CHANGES: Final = 20_000
+_LONG: Final = timedelta(hours=6)
+"""From here on the failed checks of an incident are counted by roll-ups, not row by row."""
+
 _FIRST_STEP: Final = 256
 _STEPS: Final = 4
 
@@ -130,19 +133,26 @@ def page_of_incidents(
     end = now if cursor is None else _instant(cursor)
     reader = _Reader(domain, location_id)
     found: list[Incident] = []
-    step, start = _FIRST_STEP, end
+    step, start, more = _FIRST_STEP, end, False
     while len(found) <= limit:
         earlier = reader.earlier(end, step)
         if earlier is None or earlier >= start:
             break
         start = earlier
         read = reader.read(start, end)
-        found = [each for each in incidents_of(read.parts)[::-1] if not each.cut]
+        whole = incidents_of(read.parts)[::-1]
+        found = [each for each in whole if not each.cut]
         if step >= MOST_CHANGES:
+            # What lies before is read from there; one incident of more changes is shown in parts.
+            found = found or whole
+            more = reader.earlier(read.start, 1) is not None
             break
         step = min(4 * step, MOST_CHANGES)
     page = found[:limit]
-    after = encode_cursor(page[-1].start.isoformat()) if len(found) > limit else None
+    if cursor is not None and page and page[0].end is None:
+        page[0].end = end  # a part of one that goes on
+    more = len(found) > limit or more
+    after = encode_cursor(page[-1].start.isoformat()) if page and more else None
     return reader.downtimes(page, end), after
 
 
@@ -151,6 +161,7 @@ class _Reader:
 
     def __init__(self, domain: Domain, location_id: int | None) -> None:
         self._domain = domain
+        self._location_id = location_id
         self._names = dict(Location.objects.values_list("pk", "name"))
         self._places = [location_id] if location_id is not None else list(self._names)
         self._watches: list[Watch] | None = None
@@ -179,17 +190,24 @@ class _Reader:
     def downtimes(self, incidents: Sequence[Incident], now: datetime) -> list[Downtime]:
         """Return incidents with the names of their locations and their failed checks."""
         kept = next(iter(partitions.existing()), None)
-        counted = [
-            place
-            for place, each in enumerate(incidents)
-            if kept is not None and each.start >= kept.start
-        ]
         failed: dict[int, int] = {}
-        if counted:
-            starts = [incidents[place].start for place in counted]
-            ends = [incidents[place].end or now for place in counted]
+        short = []
+        for place, each in enumerate(incidents):
+            end = each.end or now
+            if kept is None or each.start < kept.start:
+                continue
+            if end - each.start < _LONG:
+                short.append(place)
+            else:
+                whole = rollups.span(
+                    self._domain.pk, each.start, end, location_id=self._location_id
+                )
+                failed[place] = whole.down
+        if short:
+            starts = [incidents[place].start for place in short]
+            ends = [incidents[place].end or now for place in short]
             rows = self._rows(_FAILED, starts=starts, ends=ends, first=min(starts), last=max(ends))
-            failed = {counted[number - 1]: int(checks) for number, checks in rows}
+            failed |= {short[number - 1]: int(checks) for number, checks in rows}
         return [
             Downtime(
                 incident=each,

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q
 
 from monitoring import partitions
 from monitoring.accounting import Account, accounts
@@ -37,6 +37,14 @@ UNKNOWN: Final = "unknown"
 """How a domain without a state is asked for."""
 
 
+class AnyOf(Func):
+    """Whether a value is in an array: what a location saw counts while the domain has it."""
+
+    template = "(%(expressions)s))"
+    arg_joiner = " = ANY ("
+    output_field = BooleanField()
+
+
 @dataclass(frozen=True, slots=True)
 class Present:
     """The state of a domain over its locations, since when, and its newest result.
@@ -58,7 +66,9 @@ def of_states(states: Collection[str]) -> Q:
     Args:
         states: of ``WORST_FIRST``, and ``UNKNOWN`` for what has no state yet.
     """
-    seen = DomainState.objects.filter(domain_id=OuterRef("pk"))
+    seen = DomainState.objects.filter(
+        AnyOf(F("location__name"), OuterRef("locations")), domain_id=OuterRef("pk")
+    )
     wanted = Q(pk__in=[])
     for rank, state in enumerate(WORST_FIRST):
         if state.value in states:
@@ -74,7 +84,8 @@ def of_states(states: Collection[str]) -> Q:
 def present(domain_ids: Sequence[int]) -> dict[int, Present]:
     """Return what is known of domains now, in two queries however many they are."""
     states: dict[int, list[DomainState]] = {}
-    for row in DomainState.objects.filter(domain_id__in=domain_ids):
+    there = AnyOf(F("location__name"), F("domain__locations"))
+    for row in DomainState.objects.filter(there, domain_id__in=domain_ids):
         states.setdefault(row.domain_id, []).append(row)
     newest = _newest(domain_ids)
     known = {}

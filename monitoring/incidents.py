@@ -100,7 +100,8 @@ class Reliability:
         downtime: how long, within the span, it was seen down.
         unseen: how long, within the span, nobody saw whether it was down or not.
         operating: how long, within the span, it was seen up or degraded.
-        time_to_repair: the mean length of those that ended in the span; None without any.
+        time_to_repair: the mean length of those that ended in the span, begun in it or before;
+            None without any, and without any whose beginning is known.
         time_between_failures: operating / began; None without any that began.
         longest: the longest that touches the span, with its length up to the span's end.
     """
@@ -191,12 +192,14 @@ def reliability(parts: Iterable[Stretch], *, start: datetime, end: datetime) -> 
     found = incidents_of(within)
     began = sum(start <= each.start and not each.cut for each in found)
     # One that ended at the very start of the span does not touch it.
-    repaired = [each.end - each.start for each in found if each.end is not None and each.end < end]
+    ended = [each for each in found if each.end is not None and each.end < end]
+    # How long it took is not known of one whose beginning was not read.
+    repaired = [each.end - each.start for each in ended if each.end and not each.cut]
     lengths = [(each, min(each.end or end, end) - each.start) for each in found]
     return Reliability(
         incidents=len(found),
         began=began,
-        ended=len(repaired),
+        ended=len(ended),
         downtime=times["down"],
         unseen=times["unseen"],
         operating=times["operating"],

@@ -210,10 +210,10 @@ class _Series:
         whole: bool,
     ) -> None:
         now = database_now()
-        end = end or max(now, start or now)
+        end = min(end or now, now)  # nothing is known of what lies ahead
         start = start or end - _DEFAULT_SPAN
-        if end <= start:
-            raise BadParameter("from", "it lies ahead: give an instant that is over, or `to` too")
+        if start >= end:
+            raise BadParameter("from", "it lies ahead: give an instant that is over")
         kept = steps.Kept(now, timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS))
         if step == "auto":
             step = steps.finest(start, end, kept)

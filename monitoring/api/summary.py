@@ -66,9 +66,11 @@ def summary(
     if start is None:
         windows = {name: (now - length, now) for name, length in WINDOWS.items()}
     else:
-        last = min(end or now, now) if start < now else end or now
-        if last <= start:
-            raise EmptySpan if end is not None else BadParameter("from", "it must be in the past")
+        if end is not None and end <= start:
+            raise EmptySpan
+        if start >= now:
+            raise BadParameter("from", "it lies ahead: give an instant that is over")
+        last = min(end or now, now)
         if last - start > LONGEST:
             raise BadParameter("from", "the span is longer than 731 days: choose a later instant")
         windows = {"span": (start, last)}

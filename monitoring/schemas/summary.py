@@ -26,7 +26,11 @@ COUNTING: Final[Mapping[str, str]] = MappingProxyType(
         "degraded, over all locations: while any that found it down has not found it otherwise. "
         "The truth may lie up to one interval before either end. Internal neither begins nor "
         "ends one; while nobody sees, or the domain is paused, time counts as unseen_us and not "
-        "as downtime_us. Missed slots change nothing: time is as it was found before",
+        "as downtime_us. Missed slots change nothing: time is as it was found before. What a "
+        "manual check finds counts for incidents as what a scheduled one does, and not for uptime",
+        "time_to_repair": "the mean length of the incidents that ended in the window, from their "
+        "beginning on, which may lie before it",
+        "time_between_failures": "the time seen up or degraded, by the incidents begun",
     }
 )
 """How each state counts, in the answer itself."""

@@ -105,20 +105,29 @@ def test_the_state_is_the_worst_over_the_locations(client: Client, make_domain: 
         "down": ["up", "down"],
         "worst": ["degraded", "down"],
         "unseen": [],
+        "down where it is not checked any more": ["up", "down"],
+        "only seen where it is not checked any more": ["up"],
     }
     for name, states in seen.items():
-        domain = make_domain(name=name)
+        here = ["local", "paris"]
+        if name.endswith("any more"):
+            here = ["local"] if len(states) > 1 else ["paris"]
+        domain = make_domain(name=name, locations=here)
         for place, state in zip(places, states, strict=False):
             DomainState.objects.create(
                 domain=domain, location=place, state=state, since=NOW, slot=NOW
             )
-    assert names(client, state="up") == ["all up", "one up"]
+    assert names(client, state="up") == [
+        "all up", "one up", "down where it is not checked any more",
+    ]  # fmt: skip
     assert names(client, state="internal") == ["our fault"]
     assert names(client, state="degraded") == ["slow"]
     assert names(client, state="down") == ["down", "worst"]
-    assert names(client, state="unknown") == ["unseen"]
+    unknown = ["unseen", "only seen where it is not checked any more"]
+    assert names(client, state="unknown") == unknown
     assert names(client, state=["unknown", "down", "up"]) == [
-        "all up", "one up", "down", "worst", "unseen",
+        "all up", "one up", "down", "worst", "unseen", "down where it is not checked any more",
+        "only seen where it is not checked any more",
     ]  # fmt: skip
     every = {item["name"]: item["state"] or "unknown" for item in pages(client, DOMAINS)}
     for state in ("up", "degraded", "down", "internal", "unknown"):

@@ -283,7 +283,7 @@ def test_nothing_is_dropped_by_a_clock_that_jumped(
     assert retention.is_believed(now=later + DAY)
 
 
-def test_schedules_are_kept_as_long_as_the_rows_and_ticks_of_their_day(
+def test_ticks_are_kept_as_long_as_the_rows_of_their_day_and_schedules_as_transitions(
     bare: Location, make_domain: MakeDomain
 ) -> None:
     domain = make_domain(interval=60)
@@ -294,6 +294,8 @@ def test_schedules_are_kept_as_long_as_the_rows_and_ticks_of_their_day(
     assert PastSchedule.objects.exists()
     retention.retain(now=MIDNIGHT + 32 * DAY, keep=30 * DAY)
     assert not Tick.objects.exists()
+    assert PastSchedule.objects.exists()
+    retention.retain(now=NOW + retention.TRANSITIONS_KEPT + 4 * HOUR, keep=30 * DAY)
     assert not PastSchedule.objects.exists()
 
 

@@ -115,6 +115,7 @@ def test_a_pause_is_no_downtime(
         ({"from": "2026-11-23T12:00:00Z", "to": "2026-11-23T12:00:00Z"}, "to"),
         ({"from": "2020-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "from"),
         ({"from": "2190-01-01T00:00:00Z"}, "from"),
+        ({"from": "2190-01-01T00:00:00Z", "to": "2190-01-02T00:00:00Z"}, "from"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -130,9 +131,16 @@ def test_a_cursor_of_another_list_is_refused(client: Client, make_domain: MakeDo
     assert client.get(path, {"cursor": "nonsense"}).status_code == 422
 
 
+@pytest.mark.parametrize("most", [20_000, 100])
 def test_every_incident_is_on_one_page(
-    client: Client, make_domain: MakeDomain, location: Location, present: datetime
+    client: Client,
+    make_domain: MakeDomain,
+    location: Location,
+    present: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
 ) -> None:
+    monkeypatch.setattr(downtimes, "MOST_CHANGES", most)
     domain = make_domain(since=present - 30 * DAY)
     states = ["up", "down"] * 700
     Transition.objects.bulk_create(
@@ -153,6 +161,27 @@ def test_every_incident_is_on_one_page(
     starts = [each["start"] for each in found]
     assert len(starts) == len(set(starts)) == 700
     assert starts == sorted(starts, reverse=True)
+
+
+def test_failed_checks_are_the_same_by_roll_ups(
+    client: Client,
+    make_domain: MakeDomain,
+    location: Location,
+    present: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    domain = make_domain(since=present - 9 * DAY)
+    for minute in range(0, 9 * 60, 7):
+        state = State.UP if minute > 8 * 60 else State.DOWN
+        reason = None if state is State.UP else Reason.CLOSED
+        slot = present - 10 * HOUR + minute * MINUTE
+        store(domain.pk, location, [slot], state=state, reason=reason)
+    path = f"/api/monitoring/{domain.pk}/incidents"
+    (by_roll_ups,) = client.get(path).json()["items"]
+    monkeypatch.setattr(downtimes, "_LONG", 9 * DAY)
+    (row_by_row,) = client.get(path).json()["items"]
+    assert by_roll_ups == row_by_row
+    assert row_by_row["failed_checks"] == 8 * 60 // 7 + 1
 
 
 def test_too_many_changes_are_not_guessed_at(
