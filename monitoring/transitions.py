@@ -13,7 +13,7 @@ any, and a cursor names its server.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -26,25 +26,31 @@ from monitoring.models import Location
 MOST_AT_ONCE: Final = 10_000
 """How many rows one statement deletes or changes."""
 
+MOST_EXAMINED: Final = 5_000
+"""How many rows a page looks at that a filter may leave out; those of one domain, of all its
+locations together, unless a page of each has more."""
+
 _COLUMNS: Final = "id, domain_id, location_id, slot, from_state, to_state, reason, detail, txid"
-_THERE: Final = "EXISTS (SELECT FROM domains_domain WHERE domains_domain.id = domain_id)"
-_NEWEST: Final = f"""
-    SELECT {_COLUMNS} FROM monitoring_transition WHERE {{where}}
+# Not by EXISTS, which a plan may answer with a hash of all the domains there are.
+_THERE: Final = "(SELECT id FROM domains_domain WHERE domains_domain.id = domain_id) IS NOT NULL"
+_EXAMINED: Final = f"""
+    SELECT {_COLUMNS}, {{wanted}} AS is_wanted, nth = %(most)s AS is_last FROM (
+        SELECT {_COLUMNS}, row_number() OVER (ORDER BY {{order}}) AS nth
+        FROM monitoring_transition WHERE {{span}} ORDER BY {{order}} LIMIT %(most)s
+    ) AS examined
+    WHERE nth = %(most)s OR {{wanted}} ORDER BY {{order}} LIMIT %(limit)s
+"""
+"""Rows of a span in an order of an index, up to a page of those that are wanted. The last that
+may be examined comes too, wanted or not: so one snapshot says where to go on."""
+
+_NEWEST_OF_ONE: Final = f"""
+    SELECT newest.* FROM unnest(%(places)s::integer[]) AS place
+    CROSS JOIN LATERAL ({_EXAMINED}) AS newest
     ORDER BY slot DESC, id DESC LIMIT %(limit)s
 """
-_NEWEST_OF_ONE: Final = f"""
-    SELECT newest.* FROM unnest(%(places)s::integer[]) AS place CROSS JOIN LATERAL (
-        SELECT {_COLUMNS} FROM monitoring_transition
-        WHERE domain_id = %(domain)s AND location_id = place AND {{where}}
-        ORDER BY slot DESC LIMIT %(limit)s
-    ) AS newest ORDER BY slot DESC, id DESC LIMIT %(limit)s
-"""
-"""Place by place down the unique key, which holds a domain's rows by place and slot."""
+"""Place by place down the unique key, which holds a domain's rows by place and slot. What comes
+before the first row that is the last of its place is all there is before it."""
 
-_FEED: Final = f"""
-    SELECT {_COLUMNS} FROM monitoring_transition WHERE {{where}}
-    ORDER BY txid, id LIMIT %(limit)s
-"""
 _NOW: Final = """
     SELECT system_identifier, pg_snapshot_xmin(pg_current_snapshot())::text::bigint
     FROM pg_control_system()
@@ -125,49 +131,76 @@ class Wanted:
     states: Sequence[str] = ()
     reasons: Sequence[str] = ()
 
-    def conditions(self) -> tuple[list[str], dict[str, Any]]:
-        """Return what is asked for in SQL, without the domain, and its parameters.
+    def conditions(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return what is asked for in SQL by its name, without the domain, and its parameters.
 
         What was not asked for is not in the statement: it would hide an index.
         """
         asked = {
-            "slot >= %(start)s": ("start", self.start),
-            "slot < %(end)s": ("end", self.end),
-            "location_id = ANY(%(locations)s)": ("locations", list(self.locations)),
-            "to_state = ANY(%(states)s)": ("states", list(self.states)),
-            "reason = ANY(%(reasons)s)": ("reasons", list(self.reasons)),
+            "start": ("slot >= %(start)s", self.start),
+            "end": ("slot < %(end)s", self.end),
+            "locations": ("location_id = ANY(%(locations)s)", list(self.locations)),
+            "states": ("to_state = ANY(%(states)s)", list(self.states)),
+            "reasons": ("reason = ANY(%(reasons)s)", list(self.reasons)),
         }
-        given = {sql: pair for sql, pair in asked.items() if pair[1]}
-        return list(given), dict(given.values())
+        given = {name: pair for name, pair in asked.items() if pair[1]}
+        return (
+            {name: sql for name, (sql, _) in given.items()},
+            {name: value for name, (_, value) in given.items()},
+        )
 
 
-def newest(wanted: Wanted, *, cursor: str | None, limit: int) -> tuple[list[Change], str | None]:
-    """Return transitions by slot, newest first, and the next page's cursor, None on the last.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Transitions, and the cursor of the page after them: None where there will be none.
+
+    ``more`` says whether that page can be asked for at once. So many rows may have been left
+    out that a page is short, or empty, and yet has more behind it.
+    """
+
+    changes: list[Change]
+    after: str | None
+    more: bool
+
+
+def newest(wanted: Wanted, *, cursor: str | None, limit: int) -> Page:
+    """Return transitions by slot, newest first.
 
     Raises:
         BadCursor: the cursor is not of this list.
     """
-    conditions, values = wanted.conditions()
+    filters, values = wanted.conditions()
+    # What an index is walked by leaves nothing out.
+    span = [filters.pop(name) for name in ("start", "end") if name in filters]
     if cursor is not None:
         text, last = decode_cursor(cursor, str, int)
         values |= {"slot": _instant(text), "last": last}
-        conditions.append("(slot, id) < (%(slot)s, %(last)s)")
+        span.append("(slot, id) < (%(slot)s, %(last)s)")
+    statement, most = _EXAMINED, MOST_EXAMINED
     if wanted.domain_id is None:
-        statement = _NEWEST
-        conditions.append(_THERE)
+        filters["there"] = _THERE
     else:
         statement = _NEWEST_OF_ONE
-        places = wanted.locations or Location.objects.values_list("pk", flat=True)
-        values |= {"domain": wanted.domain_id, "places": list(places)}
-    rows = _rows(statement, conditions, {**values, "limit": limit + 1})
-    if len(rows) <= limit:
-        return _changes(rows), None
-    oldest = rows[limit - 1]
-    return _changes(rows[:limit]), encode_cursor(oldest[3].isoformat(), oldest[0])
+        filters.pop("locations", None)
+        places = list(wanted.locations or Location.objects.values_list("pk", flat=True))
+        most //= max(len(places), 1)
+        values |= {"domain": wanted.domain_id, "places": places}
+        span += ["domain_id = %(domain)s", "location_id = place"]
+    changes, behind = _read(
+        statement,
+        span,
+        filters.values(),
+        values,
+        order="slot DESC, id DESC",
+        limit=limit,
+        most=most,
+    )
+    after = None if behind is None else encode_cursor(behind[3].isoformat(), behind[0])
+    return Page(changes=changes, after=after, more=after is not None)
 
 
-def feed(wanted: Wanted, *, cursor: str | None, limit: int) -> tuple[list[Change], str]:
-    """Return transitions in the order in which they became visible, and the cursor to go on with.
+def feed(wanted: Wanted, *, cursor: str | None, limit: int) -> Page:
+    """Return transitions in the order in which they became visible.
 
     Each is returned once to who goes on with the last cursor, however late it was committed.
     Not to be called in a transaction that writes: the feed would end before it.
@@ -178,25 +211,27 @@ def feed(wanted: Wanted, *, cursor: str | None, limit: int) -> tuple[list[Change
     with connection.cursor() as asked:
         asked.execute(_NOW)
         server, open_from = asked.fetchone()
-    conditions, values = wanted.conditions()
-    conditions += ["txid < %(open_from)s"]
+    filters, values = wanted.conditions()
+    span = ["txid < %(open_from)s"]
     values |= {"open_from": open_from}
     if cursor is not None:
         of, txid, last = decode_cursor(cursor, int, int, int)
         if of != server:
             raise BadCursor
         values |= {"txid": txid, "last": last}
-        conditions.append("(txid, id) > (%(txid)s, %(last)s)")
+        span.append("(txid, id) > (%(txid)s, %(last)s)")
     if wanted.domain_id is None:
-        conditions.append(_THERE)
+        filters["there"] = _THERE
     else:
         values["domain"] = wanted.domain_id
-        conditions.append("domain_id = %(domain)s")
-    rows = _rows(_FEED, conditions, {**values, "limit": limit})
-    if len(rows) == limit:
-        return _changes(rows), encode_cursor(server, rows[-1][8], rows[-1][0])
+        span.append("domain_id = %(domain)s")
+    changes, behind = _read(
+        _EXAMINED, span, filters.values(), values, order="txid, id", limit=limit, most=MOST_EXAMINED
+    )
+    if behind is not None:
+        return Page(changes=changes, after=encode_cursor(server, behind[8], behind[0]), more=True)
     # All that there is was looked at: go on with the first transaction that was open.
-    return _changes(rows), encode_cursor(server, open_from, 0)
+    return Page(changes=changes, after=encode_cursor(server, open_from, 0), more=False)
 
 
 def forget(*, before: datetime, piece: int, pieces: int, seconds: float) -> int:
@@ -243,13 +278,35 @@ def _instant(text: str) -> datetime:
         raise BadCursor from error
 
 
-def _rows(
-    statement: str, conditions: Sequence[str], values: Mapping[str, Any]
-) -> list[tuple[Any, ...]]:
-    where = " AND ".join(conditions) or "true"
+def _read(
+    statement: str,
+    span: Sequence[str],
+    filters: Collection[str],
+    values: Mapping[str, Any],
+    *,
+    order: str,
+    limit: int,
+    most: int,
+) -> tuple[list[Change], tuple[Any, ...] | None]:
+    """Return a page, and the row to go on behind: None where all there is was examined."""
+    text = statement.format(
+        span=" AND ".join(span) or "true",
+        wanted=f"({' AND '.join(filters) or 'true'})",
+        order=order,
+    )
     with connection.cursor() as cursor:
-        cursor.execute(statement.format(where=where), values)
-        return list(cursor.fetchall())
+        # A page that nothing is left out of is never short.
+        cursor.execute(text, {**values, "limit": limit + 1, "most": max(most, limit + 1)})
+        found = cursor.fetchall()
+    rows: list[tuple[Any, ...]] = []
+    for *row, is_wanted, is_last in found:
+        if is_wanted and len(rows) == limit:
+            return _changes(rows), rows[-1]
+        if is_wanted:
+            rows.append(tuple(row))
+        if is_last:
+            return _changes(rows), tuple(row)
+    return _changes(rows), None
 
 
 def _changes(rows: Sequence[tuple[Any, ...]]) -> list[Change]:

@@ -35,14 +35,16 @@ Ordered = Annotated[
 ]
 
 FEED: Final = """
-With `order=newest` they are sorted by slot and `next` is null on the last page.
+With `order=newest` they are sorted by slot and `next` is null on the last page. Filters that
+leave out thousands in a row make short pages, even empty ones: go on for as long as there is a
+`next`.
 
 `order=oldest` is a feed to follow: they come in the order in which they became visible, and
 `next` is never null. Ask for it again and again, for as long as you like: each transition comes
-exactly once, also those that were recorded late. An empty page means that nothing is new yet.
-Where a page is full, ask for the next at once; else wait a few seconds. Keep the filters as
-they are. A cursor of a database that was restored elsewhere is refused (422): begin anew, with
-`from`.
+exactly once, also those that were recorded late. Where `more` is true, ask for the next page at
+once, however few this one has; else nothing more is there yet: wait a few seconds. Keep the
+filters as they are. A cursor of a database that was restored elsewhere is refused (422): begin
+anew, with `from`.
 """
 
 
@@ -115,5 +117,9 @@ def _page(
     request: HttpRequest, wanted: Wanted, *, order: Order, cursor: str | None, limit: int
 ) -> dict[str, Any]:
     read = transitions.newest if order == "newest" else transitions.feed
-    changes, after = read(wanted, cursor=cursor, limit=limit)
-    return {"items": list(map(transition_out, changes)), "next": next_link(request, after)}
+    page = read(wanted, cursor=cursor, limit=limit)
+    return {
+        "items": list(map(transition_out, page.changes)),
+        "next": next_link(request, page.after),
+        "more": page.more,
+    }

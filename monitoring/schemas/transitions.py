@@ -44,10 +44,13 @@ class TransitionPage(Schema):
     With ``order=newest`` it is null on the last page; with ``order=oldest`` it is never null.
     """
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [_EXAMPLE], "next": None}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [_EXAMPLE], "next": None, "more": False}]}
+    )
 
     items: list[TransitionOut]
     next: str | None
+    more: Annotated[bool, Field(description="Whether the next page can be asked for at once.")]
 
 
 def transition_out(change: Change) -> dict[str, Any]:

@@ -151,6 +151,68 @@ def test_a_domain_that_is_not_there_is_404(client: Client, seeded: tuple[Domain,
     assert {item["domain_id"] for item in left} == {seeded[1].pk}
 
 
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_a_filter_that_leaves_out_nearly_all_reads_no_more_than_a_page_may(
+    follow: Client, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """Page by page each comes once, in the order of the whole, whatever is left out between."""
+    monkeypatch.setattr(transitions, "MOST_EXAMINED", 10)
+    places = [Location.objects.create(name=name) for name in ("local", "paris")]
+    fields = {"url": "http://127.0.0.1:1/"}
+    one, other, gone = (
+        create_domain({"name": name, **fields}, by=OPERATOR, now=NOW).pk
+        for name in ("one", "other", "gone")
+    )
+    for minute in range(40):
+        for domain, place in ((one, places[0]), (one, places[1]), (gone, places[0])):
+            rare = minute in (7, 8, 31) and place == places[minute % 2]
+            to, reason = ("down", "timeout") if rare else ("up", None)
+            change(domain, place, minute, to, reason=reason).save()
+    change(other, places[1], 3, "down", reason="timeout").save()
+    delete_domain(gone, by=OPERATOR, now=NOW)
+    sort = ["-slot", "-id"] if order == "newest" else ["txid", "id"]
+    kept = Transition.objects.exclude(domain=gone).order_by(*sort)
+    down = kept.filter(to_state="down")
+    for path, query, rows in (
+        ("transitions", {"state": "down"}, down),
+        ("transitions", {"reason": "timeout"}, down),
+        ("transitions", {}, kept),
+        ("transitions", {"location": "paris", "state": "down"}, down.filter(location=places[1])),
+        ("transitions", {"state": "internal"}, kept.none()),
+        ("transitions", {"from": "2026-11-23T12:30:00Z"}, kept.filter(slot__gte=NOW + 30 * MINUTE)),
+        (f"{one}/transitions", {"state": "down"}, down.filter(domain=one)),
+        (f"{one}/transitions", {"state": "internal"}, kept.none()),
+        (f"{one}/transitions", {"state": "up"}, kept.filter(domain=one, to_state="up")),
+    ):
+        expected = list(rows.values_list("id", flat=True))
+        for limit in (3, 100):
+            sizes, found = walked(follow, path, {**query, "order": order, "limit": limit}, expected)
+            assert found == expected, (path, query, limit)
+            assert max(sizes) <= limit
+            if limit == 3 and query == {"state": "internal"}:
+                assert len(sizes) > 5  # each has looked at ten rows, and left them out
+
+
+def walked(
+    client: Client, path: str, query: dict[str, Any], expected: list[int]
+) -> tuple[list[int], list[int]]:
+    """Return the sizes of the pages up to where no more is promised, and what is on them."""
+    found: list[int] = []
+    sizes: list[int] = []
+    address, given = f"/api/monitoring/{path}", query
+
+    def ask() -> bool:
+        nonlocal address, given
+        body = client.get(address, given).json()
+        sizes.append(len(body["items"]))
+        found.extend(item["id"] for item in body["items"])
+        address, given = body["next"], {}
+        return not body["more"] and (query["order"] == "newest" or len(found) >= len(expected))
+
+    until(ask, f"the pages of {path}")
+    return sizes, found
+
+
 def test_a_page_costs_the_same_however_long_it_is(
     client: Client, seeded: tuple[Domain, Domain]
 ) -> None:
@@ -402,9 +464,10 @@ def test_lists_and_upkeep_find_their_way_by_indexes(
             [domains, [place.pk for place in places], NOW - 140 * DAY],
         )
         cursor.execute("ANALYZE monitoring_transition, domains_domain, monitoring_location")
-    feed_cursor = transitions.feed(Wanted(), cursor=None, limit=1)[1]
-    page_cursor = transitions.newest(Wanted(), cursor=None, limit=1)[1]
+    feed_cursor = transitions.feed(Wanted(), cursor=None, limit=1).after
+    page_cursor = transitions.newest(Wanted(), cursor=None, limit=1).after
     one, states = domains[7], ["down"]
+    none, later = Wanted(states=["internal"]), Wanted(start=NOW + DAY)
     span: dict[str, Any] = {"start": NOW - 9 * DAY, "end": NOW - 8 * DAY}
     asked = {
         "newest": lambda: transitions.newest(Wanted(), cursor=None, limit=100),
@@ -419,6 +482,9 @@ def test_lists_and_upkeep_find_their_way_by_indexes(
         "feed of one": lambda: transitions.feed(
             Wanted(domain_id=one), cursor=feed_cursor, limit=100
         ),
+        "newest, none": lambda: transitions.newest(none, cursor=None, limit=100),
+        "feed, none": lambda: transitions.feed(none, cursor=feed_cursor, limit=100),
+        "feed, none yet": lambda: transitions.feed(later, cursor=feed_cursor, limit=100),
         "foreign": transitions.forget_foreign,
     }
     for name, ask in asked.items():
