@@ -18,7 +18,7 @@ from domains.services import get_domain
 from monitoring import exports, pages, rollups, steps
 from monitoring.api.asked import Fields, Kinds, Reasons, States, Step, named, verdicts
 from monitoring.api.negotiation import preferred
-from monitoring.api.parameters import BadParameter, EmptySpan, From, To, known_locations
+from monitoring.api.parameters import Ahead, BadParameter, EmptySpan, From, To, known_locations
 from monitoring.packing import Kind
 from monitoring.pages import Wanted
 from monitoring.schemas.results import ResultPage, SlimResultPage
@@ -110,10 +110,11 @@ def list_results(
     items are to have, such as `fields=slot,state,total_us`.
 
     **Buckets.** `step` is `1m`, `5m`, `1h`, `1d` or `auto`, the finest of these that gives 750
-    buckets or fewer. Without `from` and `to` they are of the last 24 hours. Buckets without any
-    slot are there, with `expected` 0. Minutes are made of raw results, and kept as long as these
-    are; 5 minutes are kept 90 days, hours two years, days for good. `counting` says how each
-    state counts. A series has 3,000 buckets at the most, and no `limit`.
+    buckets or fewer. Without `from` and `to` they are of the last 24 hours, and none is later
+    than now. Buckets without any slot are there, with `expected` 0. Minutes are made of raw
+    results, and kept as long as these are; 5 minutes are kept 90 days, hours two years, days for
+    good. `counting` says how each state counts. A series has 3,000 buckets at the most, and no
+    `limit`.
 
     **Files.** With `Accept: text/csv` or `application/x-ndjson` the whole span is sent while it
     is read, however long it is: all results from `cursor` on, or all buckets; up to `limit`. A
@@ -210,10 +211,11 @@ class _Series:
         whole: bool,
     ) -> None:
         now = database_now()
-        end = min(end or now, now)  # nothing is known of what lies ahead
+        if start is not None and start >= now:
+            raise Ahead
+        # There is nothing to see after now: a file to the year 2199 would never end.
+        end = min(end or now, now)
         start = start or end - _DEFAULT_SPAN
-        if start >= end:
-            raise BadParameter("from", "it lies ahead: give an instant that is over")
         kept = steps.Kept(now, timedelta(days=settings.SENTINEL_RAW_RETENTION_DAYS))
         if step == "auto":
             step = steps.finest(start, end, kept)

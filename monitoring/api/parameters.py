@@ -32,6 +32,13 @@ class BadParameter(ValueError):  # noqa: N818 - bad input, answered as such
         self.name = name
 
 
+class Ahead(BadParameter):
+    """``from`` is still to come, so that nothing can be told of the span."""
+
+    def __init__(self) -> None:
+        super().__init__("from", "it lies ahead: give an instant that is over")
+
+
 def instant(text: Any) -> datetime:
     """Return the instant of an RFC 3339 text with a zone, in UTC.
 

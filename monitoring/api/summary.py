@@ -12,7 +12,7 @@ from domains.paging import DEFAULT_LIMIT
 from domains.schemas import problems
 from domains.services import get_domain
 from monitoring import downtimes, history, rollups
-from monitoring.api.parameters import BadParameter, EmptySpan, From, To, known_location
+from monitoring.api.parameters import Ahead, BadParameter, EmptySpan, From, To, known_location
 from monitoring.incidents import reliability
 from monitoring.schemas.summary import (
     COUNTING,
@@ -69,7 +69,7 @@ def summary(
         if end is not None and end <= start:
             raise EmptySpan
         if start >= now:
-            raise BadParameter("from", "it lies ahead: give an instant that is over")
+            raise Ahead
         last = min(end or now, now)
         if last - start > LONGEST:
             raise BadParameter("from", "the span is longer than 731 days: choose a later instant")

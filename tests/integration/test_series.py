@@ -131,6 +131,30 @@ def test_a_series_that_cannot_be_had_is_refused_with_the_cure(
     assert words in error["detail"]
 
 
+@pytest.mark.parametrize("step", ["1m", "1d", "auto"])
+def test_a_series_that_lies_ahead_is_refused(
+    client: Client, path: str, today: datetime, step: str
+) -> None:
+    for span in ({}, {"to": text(today + 9 * DAY)}):
+        answer = client.get(path, {"from": text(today + 2 * DAY), "step": step, **span})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["parameter"] == "from"
+
+
+@pytest.mark.parametrize("form", ["application/json", "application/x-ndjson"])
+def test_a_series_ends_now(client: Client, path: str, today: datetime, form: str) -> None:
+    span = {"from": text(today - HOUR), "to": "2199-12-31T00:00:00Z", "step": "1m"}
+    answer: Any = client.get(path, span, headers={"Accept": form})
+    if form == "application/json":
+        buckets = answer.json()["buckets"]
+    else:
+        # As many lines as an honest file cannot have: a broken one would go on for an hour.
+        text_of = "".join(chunk.decode() for _, chunk in zip(range(3), answer, strict=False))
+        buckets = [json.loads(line) for line in text_of.splitlines()]
+    last = datetime.fromisoformat(buckets[-1]["start"])
+    assert last <= database_now() < last + 2 * MINUTE
+
+
 @pytest.mark.parametrize(
     ("begin", "length", "step"),
     [

@@ -116,6 +116,7 @@ def test_a_pause_is_no_downtime(
         ({"from": "2020-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "from"),
         ({"from": "2190-01-01T00:00:00Z"}, "from"),
         ({"from": "2190-01-01T00:00:00Z", "to": "2190-01-02T00:00:00Z"}, "from"),
+        ({"from": "2190-01-01T00:00:00Z", "to": "2189-01-02T00:00:00Z"}, "to"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
