@@ -156,7 +156,7 @@ def test_rows_of_a_deleted_domain_are_kept_without_a_state(
 def test_locations_have_states_of_their_own_and_the_worst_is_shown(
     make_domain: MakeDomain, location: Location
 ) -> None:
-    domain = make_domain()
+    domain = make_domain(locations=["local", "paris"])
     paris = Location.objects.create(name="paris")
     record([row(domain, location, 0, UP), row(domain, paris, 0, DOWN)])
     known = history.present([domain.pk])[domain.pk]
