@@ -3,9 +3,9 @@
 Several workers write transitions at once, and a sequence's number is handed out before its
 transaction commits: who remembers the highest number seen would miss those that commit later.
 So each row knows its transaction, and the feed is in the order of (transaction, id) and ends
-before the oldest transaction that is still open (``pg_snapshot_xmin``): nothing can be added
-any more to what it has shown. It waits for as long as a transaction that writes, of whatever
-database of the server, stays open.
+before the oldest transaction that may still write (``monitoring.horizon``): nothing can be added
+any more to what it has shown. It waits for as long as a transaction of this database that has
+written anything stays open.
 
 Transactions are counted by the server. A dump that is restored into another one brings numbers
 that mean nothing there: ``forget_foreign`` makes them 0, as those of rows from before there were
@@ -21,6 +21,7 @@ from typing import Any, Final
 from django.db import connection
 
 from domains.paging import BadCursor, decode_cursor, encode_cursor
+from monitoring.horizon import horizon
 from monitoring.models import Location
 
 MOST_AT_ONCE: Final = 10_000
@@ -51,10 +52,6 @@ _NEWEST_OF_ONE: Final = f"""
 """Place by place down the unique key, which holds a domain's rows by place and slot. What comes
 before the first row that is the last of its place is all there is before it."""
 
-_NOW: Final = """
-    SELECT system_identifier, pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-    FROM pg_control_system()
-"""
 _PIECE: Final = """
     WITH RECURSIVE ends AS (
         SELECT min(domain_id) AS first, max(domain_id) + 1 AS stop FROM monitoring_transition
@@ -208,16 +205,16 @@ def feed(wanted: Wanted, *, cursor: str | None, limit: int) -> Page:
     Raises:
         BadCursor: the cursor is not of this list, or of another server.
     """
-    with connection.cursor() as asked:
-        asked.execute(_NOW)
-        server, open_from = asked.fetchone()
+    server, open_from = horizon()
     filters, values = wanted.conditions()
     span = ["txid < %(open_from)s"]
+    seen = (0, 0)
     values |= {"open_from": open_from}
     if cursor is not None:
         of, txid, last = decode_cursor(cursor, int, int, int)
         if of != server:
             raise BadCursor
+        seen = txid, last
         values |= {"txid": txid, "last": last}
         span.append("(txid, id) > (%(txid)s, %(last)s)")
     if wanted.domain_id is None:
@@ -230,8 +227,11 @@ def feed(wanted: Wanted, *, cursor: str | None, limit: int) -> Page:
     )
     if behind is not None:
         return Page(changes=changes, after=encode_cursor(server, behind[8], behind[0]), more=True)
-    # All that there is was looked at: go on with the first transaction that was open.
-    return Page(changes=changes, after=encode_cursor(server, open_from, 0), more=False)
+    # All that there is was looked at: go on with the first transaction that was open. A horizon
+    # that was passed before must not bring the cursor back, to rows that have been read.
+    return Page(
+        changes=changes, after=encode_cursor(server, *max(seen, (open_from, 0))), more=False
+    )
 
 
 def forget(*, before: datetime, piece: int, pieces: int, seconds: float) -> int:

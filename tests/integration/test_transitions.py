@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection, transaction
 from django.test import Client
@@ -19,6 +20,7 @@ from domains.models import Domain
 from domains.paging import encode_cursor
 from domains.services import create_domain, delete_domain
 from monitoring import transitions
+from monitoring.horizon import horizon
 from monitoring.models import Location, Transition
 from monitoring.transitions import Wanted
 from tests.conftest import KEY, NOW, MakeDomain
@@ -376,6 +378,34 @@ def test_a_late_commit_comes_after_what_was_read(
     late.submit(end, "commit").result()
     follower.catch_up(3)
     assert follower.seen == list(Transition.objects.order_by("slot").values_list("id", flat=True))
+
+
+def test_a_long_transaction_of_another_database_holds_nothing_back(
+    follow: Client, writers: list[ThreadPoolExecutor]
+) -> None:
+    location = Location.objects.create(name="local")
+    domain = create_domain({"name": "one", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW).pk
+    follower = Follower(follow, "/api/monitoring/transitions")
+    given = connection.get_connection_params()
+    elsewhere = {key: given[key] for key in ("host", "port", "user", "password") if key in given}
+    with psycopg.connect(dbname="postgres", **elsewhere) as other:
+        other.execute("SELECT pg_current_xact_id()")
+        row = change(domain, location, 1)
+        row.save()
+        follower.catch_up(1)
+        assert follower.seen == [row.pk]
+
+
+def test_a_horizon_that_is_lower_than_before_brings_nothing_back(
+    follow: Client, writers: list[ThreadPoolExecutor]
+) -> None:
+    location = Location.objects.create(name="local")
+    domain = create_domain({"name": "one", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW).pk
+    change(domain, location, 1).save()
+    server, first = horizon()
+    ahead = encode_cursor(server, first + 10**6, 0)
+    page = transitions.feed(Wanted(), cursor=ahead, limit=3)
+    assert (page.changes, page.after, page.more) == ([], ahead, False)
 
 
 def test_rows_of_before_and_of_another_server_stand_at_the_beginning(
