@@ -9,7 +9,7 @@ written anything stays open.
 
 Transactions are counted by the server. A dump that is restored into another one brings numbers
 that mean nothing there: ``forget_foreign`` makes them 0, as those of rows from before there were
-any, and a cursor names its server.
+any, at the latest when somebody begins the feed, and a cursor names its server.
 """
 
 import time
@@ -90,8 +90,10 @@ _FOREIGN: Final = f"""
     UPDATE monitoring_transition SET txid = 0 WHERE id = ANY(ARRAY(
         SELECT id FROM monitoring_transition
         WHERE txid >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint
-        LIMIT {MOST_AT_ONCE}))
+        ORDER BY txid, id LIMIT {MOST_AT_ONCE} FOR UPDATE))
 """
+"""Locked in one order: several who begin the feed may do it at once. Who waits for another goes
+on with the rows behind, so fewer than that many are found only where none are left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,16 +207,17 @@ def feed(wanted: Wanted, *, cursor: str | None, limit: int) -> Page:
     Raises:
         BadCursor: the cursor is not of this list, or of another server.
     """
+    of, txid, last = (None, 0, 0) if cursor is None else decode_cursor(cursor, int, int, int)
     server, open_from = horizon()
+    if of not in (None, server):
+        raise BadCursor
+    # Who begins must find each row where it will stay: what is foreign goes to the front first.
+    if (txid, last) == (0, 0) and forget_foreign() == MOST_AT_ONCE:
+        return Page(changes=[], after=encode_cursor(server, 0, 0), more=True)
     filters, values = wanted.conditions()
     span = ["txid < %(open_from)s"]
-    seen = (0, 0)
     values |= {"open_from": open_from}
     if cursor is not None:
-        of, txid, last = decode_cursor(cursor, int, int, int)
-        if of != server:
-            raise BadCursor
-        seen = txid, last
         values |= {"txid": txid, "last": last}
         span.append("(txid, id) > (%(txid)s, %(last)s)")
     if wanted.domain_id is None:
@@ -230,7 +233,7 @@ def feed(wanted: Wanted, *, cursor: str | None, limit: int) -> Page:
     # All that there is was looked at: go on with the first transaction that was open. A horizon
     # that was passed before must not bring the cursor back, to rows that have been read.
     return Page(
-        changes=changes, after=encode_cursor(server, *max(seen, (open_from, 0))), more=False
+        changes=changes, after=encode_cursor(server, *max((txid, last), (open_from, 0))), more=False
     )
 
 

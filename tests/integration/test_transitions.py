@@ -425,6 +425,25 @@ def test_rows_of_before_and_of_another_server_stand_at_the_beginning(
     assert follower.seen == [old.pk, foreign.pk, new.pk]
 
 
+def test_who_begins_after_a_restore_sees_all_rows(
+    follow: Client, writers: list[ThreadPoolExecutor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where upkeep has not run yet, and more were restored than one statement changes."""
+    monkeypatch.setattr(transitions, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(
+        transitions, "_FOREIGN", transitions._FOREIGN.replace("LIMIT 10000", "LIMIT 4")
+    )
+    location = Location.objects.create(name="local")
+    domain = create_domain({"name": "one", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW).pk
+    change(domain, location, 0).save()
+    for minute in range(1, 11):
+        change(domain, location, minute, txid=2**50 - minute).save()
+    for path in ("/api/monitoring/transitions", f"/api/monitoring/{domain}/transitions"):
+        follower = Follower(follow, path)
+        follower.catch_up(11)
+        assert Counter(follower.seen) == Counter(Transition.objects.values_list("id", flat=True))
+
+
 # Retention ---------------------------------------------------------------------------------
 
 
@@ -520,7 +539,7 @@ def test_lists_and_upkeep_find_their_way_by_indexes(
     for name, ask in asked.items():
         with CaptureQueriesContext(connection) as queries:
             ask()
-        (sql,) = [q["sql"] for q in queries if "monitoring_transition" in q["sql"]]
+        *_, sql = [q["sql"] for q in queries if "monitoring_transition" in q["sql"]]
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")
             (((plan,),),) = cursor.fetchall()
