@@ -22,6 +22,7 @@ from django.db import connection
 
 from domains.paging import BadCursor, decode_cursor, encode_cursor
 from monitoring.horizon import horizon
+from monitoring.ledger import PLACES
 from monitoring.models import Location
 
 MOST_AT_ONCE: Final = 10_000
@@ -52,7 +53,7 @@ _NEWEST_OF_ONE: Final = f"""
 """Place by place down the unique key, which holds a domain's rows by place and slot. What comes
 before the first row that is the last of its place is all there is before it."""
 
-_PIECE: Final = """
+_PIECE: Final = f"""
     WITH RECURSIVE ends AS (
         SELECT min(domain_id) AS first, max(domain_id) + 1 AS stop FROM monitoring_transition
     ),
@@ -73,7 +74,7 @@ _PIECE: Final = """
                 THEN (SELECT max(slot) FROM monitoring_transition
                       WHERE domain_id = domain.id AND location_id = place.id AND slot < %(before)s)
                 ELSE 'infinity' END AS upto
-    FROM domain CROSS JOIN monitoring_location AS place WHERE domain.id IS NOT NULL
+    FROM domain CROSS JOIN {PLACES} WHERE domain.id IS NOT NULL
 """
 """The domains of a piece, one step down an index each, with the slot that begins what is kept."""
 

@@ -560,6 +560,21 @@ def test_lists_and_upkeep_find_their_way_by_indexes(
         assert read < 1500, (name, read)
 
 
+def test_upkeep_is_planned_for_as_many_locations_as_there_are(places: list[Location]) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        keep(NOW, pieces=1)
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {queries[0]['sql']}")
+        (((plan,),),) = cursor.fetchall()
+    joined = [
+        node["Plan Rows"]
+        for node in walk(plan["Plan"])
+        if node["Node Type"] == "Function Scan" and node.get("Alias") == "place"
+    ]
+    assert joined
+    assert max(joined) <= 10
+
+
 def walk(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield node
     for part in node.get("Plans", []):
