@@ -1,5 +1,6 @@
 """The routes of transitions: of one domain, and of all."""
 
+from datetime import datetime
 from typing import Annotated, Any, Final
 
 from django.http import HttpRequest
@@ -11,7 +12,7 @@ from domains.paging import DEFAULT_LIMIT
 from domains.schemas import problems
 from domains.services import get_domain
 from monitoring import transitions
-from monitoring.api.parameters import EmptySpan, From, To, known_location
+from monitoring.api.parameters import EmptySpan, From, To, known_locations
 from monitoring.probes.states import Reason
 from monitoring.schemas.transitions import Order, TransitionPage, transition_out
 from monitoring.transitions import Wanted
@@ -67,15 +68,7 @@ def list_all(
     cursor: Cursor = None,
 ) -> Any:
     """List the transitions of all domains."""
-    if start and end and end <= start:
-        raise EmptySpan
-    wanted = Wanted(
-        start=start,
-        end=end,
-        locations=[known_location(name).pk for name in location],
-        states=state,
-        reasons=reason,
-    )
+    wanted = _wanted(None, start, end, location, state, reason)
     return _page(request, wanted, order=order, cursor=cursor, limit=limit)
 
 
@@ -99,18 +92,29 @@ def list_of_one(
     cursor: Cursor = None,
 ) -> Any:
     """List the transitions of one domain."""
+    get_domain(domain_id)
+    wanted = _wanted(domain_id, start, end, location, state, reason)
+    return _page(request, wanted, order=order, cursor=cursor, limit=limit)
+
+
+def _wanted(
+    domain_id: int | None,
+    start: datetime | None,
+    end: datetime | None,
+    location: list[str],
+    state: list[State],
+    reason: list[Reason],
+) -> Wanted:
     if start and end and end <= start:
         raise EmptySpan
-    get_domain(domain_id)
-    wanted = Wanted(
+    return Wanted(
         domain_id=domain_id,
         start=start,
         end=end,
-        locations=[known_location(name).pk for name in location],
+        locations=[place.pk for place in known_locations(location)] if location else [],
         states=state,
         reasons=reason,
     )
-    return _page(request, wanted, order=order, cursor=cursor, limit=limit)
 
 
 def _page(
