@@ -1,7 +1,6 @@
-"""What people read: present states, manual runs, the ledger of a span."""
+"""What people read: present states, the ledger of a span."""
 
 import json
-import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,7 @@ from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q
 from monitoring import partitions
 from monitoring.accounting import Account, accounts
 from monitoring.ledger import PLACES, RAW
-from monitoring.models import Batch, DomainState, Location
+from monitoring.models import DomainState, Location
 from monitoring.probes.states import State
 from monitoring.results import Result
 from monitoring.verdict import WORST_FIRST, worst
@@ -130,18 +129,6 @@ def _results(statement: str, values: Mapping[str, Any]) -> list[Result]:
             row["hops"] = json.loads(row["hops"])
     places = Location.objects.in_bulk({row["location_id"] for row in rows})
     return [Result(location=places[row.pop("location_id")], **row) for row in rows]
-
-
-def results_of_run(run_id: uuid.UUID) -> tuple[bool, list[Result]] | None:
-    """Return whether a manual run is finished, and its results; None where there is no such run."""
-    batches = list(Batch.objects.filter(run_id=run_id))
-    if not batches:
-        return None
-    wanted = Q(pk__in=[])
-    for batch in batches:
-        wanted |= Q(domain_id__in=batch.domain_ids, location_id=batch.location_id, slot=batch.slot)
-    results = list(Result.objects.filter(wanted).select_related("location").order_by("location_id"))
-    return all(batch.finished_at is not None for batch in batches), results
 
 
 def ledger(start: datetime, end: datetime) -> Account:

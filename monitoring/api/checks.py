@@ -7,14 +7,15 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Router, Status
 
-from domains.api import DomainId
+from domains.api import Cursor, DomainId, Limit, next_link
 from domains.bulk import Finder, each, find_domains, valid
 from domains.bulk_schemas import Selection
 from domains.clock import database_now
 from domains.models import Domain
+from domains.paging import MAX_LIMIT
 from domains.schemas import problems
 from domains.services import get_domain
-from monitoring import dispatch, history, tasks
+from monitoring import dispatch, runs, tasks
 from monitoring.schemas.checks import BulkCheckOut, check_out
 from monitoring.schemas.results import RunAccepted, RunOut, result_out
 
@@ -37,16 +38,21 @@ class RunNotFound(LookupError):  # noqa: N818 - a 404, not a fault
 def read_run(
     request: HttpRequest,
     run_id: Annotated[uuid.UUID, Path(description="From the answer that accepted the check.")],
+    limit: Limit = MAX_LIMIT,
+    cursor: Cursor = None,
 ) -> Any:
-    """Poll a manual check: `pending` until each location has its result. Kept for a day."""
-    found = history.results_of_run(run_id)
-    if found is None:
+    """Poll a manual check: `pending` until each location has its result. Kept for a day.
+
+    One of more than `limit` checks comes in pages: once it is finished, go on with `next`.
+    """
+    page = runs.read_run(run_id, cursor=cursor, limit=limit)
+    if page is None:
         raise RunNotFound(run_id)
-    finished, results = found
     return {
         "run_id": run_id,
-        "status": "finished" if finished else "pending",
-        "results": [result_out(result) for result in results],
+        "status": "finished" if page.finished else "pending",
+        "results": [result_out(result) for result in page.results],
+        "next": next_link(request, page.after),
     }
 
 

@@ -142,7 +142,10 @@ class RunAccepted(Schema):
 
 
 class RunOut(Schema):
-    """A manual check: its results as they come, one a location."""
+    """A manual check: its results as they come, one a domain and location.
+
+    ``next`` is the address of the page after this one, or null.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -151,6 +154,7 @@ class RunOut(Schema):
                     "run_id": "5f0c6a52-6f0e-4a55-9a53-3a6d7a1f2b7c",
                     "status": "finished",
                     "results": [{**_RESULT_EXAMPLE, "kind": "manual"}],
+                    "next": None,
                 }
             ]
         }
@@ -159,6 +163,7 @@ class RunOut(Schema):
     run_id: uuid.UUID
     status: Literal["pending", "finished"]
     results: list[ResultOut]
+    next: str | None
 
 
 def result_out(result: Result) -> dict[str, Any]:

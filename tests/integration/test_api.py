@@ -14,7 +14,7 @@ from monitoring import dispatch
 from monitoring.ledger import Row
 from monitoring.models import Batch, Location
 from monitoring.packing import Kind
-from monitoring.probes.outcome import Outcome
+from monitoring.probes.outcome import Outcome, Phases
 from monitoring.probes.states import Reason, State
 from monitoring.recording import record
 from tests.conftest import NOW, MakeDomain
@@ -279,10 +279,41 @@ def test_a_manual_check_is_accepted_and_can_be_polled(
     assert response["Location"] == body["status_url"]
     assert body["status_url"].endswith(f"/api/monitoring/runs/{body['run_id']}")
     run = client.get(body["status_url"].removeprefix("http://testserver")).json()
-    assert run == {"run_id": body["run_id"], "status": "pending", "results": []}
+    assert run == {"run_id": body["run_id"], "status": "pending", "results": [], "next": None}
     # The queue took the messages at once; no sweep was needed.
     assert not Batch.objects.filter(enqueued_at=None).exists()
     assert Batch.objects.count() == 2
+
+
+def test_a_large_run_comes_page_by_page(client: Client, make_domain: MakeDomain) -> None:
+    domains = [make_domain(locations=["local", "paris"]) for _ in range(4)]
+    run_id = dispatch.request_checks(domains, now=NOW)
+    (slot,) = set(Batch.objects.values_list("slot", flat=True))
+    outcome = Outcome(state=State.UP, phases=Phases(None, None, None, None, None), total_us=1)
+    places = Location.objects.order_by("pk")
+    rows = [
+        Row(one.pk, place.pk, slot, Kind.MANUAL, slot, outcome)
+        for place in places
+        for one in domains
+    ]
+    record(rows[:-1])  # the last is still to come
+    path = f"/api/monitoring/runs/{run_id}"
+    whole = client.get(path).json()
+    assert whole["next"] is None
+    assert len(whole["results"]) == 7
+    found, sizes, address = [], [], f"{path}?limit=3"
+    while address:
+        page = client.get(address).json()
+        found += page["results"]
+        sizes.append(len(page["results"]))
+        address = page["next"]
+    assert sizes == [3, 3, 1]
+    assert found == whole["results"]
+    names = {place.pk: place.name for place in places}
+    order = [(names[row.location_id], row.domain_id) for row in rows[:-1]]
+    assert [(item["location"], item["domain_id"]) for item in found] == order
+    for query in ({"cursor": "nonsense"}, {"cursor": encode_cursor("a", 1)}, {"limit": 0}):
+        assert_problem(client.get(path, query), 422)
 
 
 def test_an_unknown_run_is_404(client: Client) -> None:

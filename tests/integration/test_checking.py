@@ -17,7 +17,7 @@ from domains.audit import OPERATOR
 from domains.clock import database_now
 from domains.models import Domain
 from domains.services import create_domain, delete_domain
-from monitoring import checking, dispatch, history, recorder, settling
+from monitoring import checking, dispatch, recorder, settling
 from monitoring.checking import Checker
 from monitoring.claiming import Work, claim
 from monitoring.ledger import Row
@@ -28,6 +28,7 @@ from monitoring.probes.outcome import IPVersion, Outcome, Target
 from monitoring.probes.states import State
 from monitoring.recording import record
 from monitoring.results import Result
+from monitoring.runs import RunPage, read_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -239,13 +240,15 @@ def test_started_instants_are_on_the_databases_clock(make_checker: MakeChecker) 
 def test_a_manual_run_is_pending_until_its_results_are_there(make_checker: MakeChecker) -> None:
     _, batch = plan(1)
     assert batch.run_id is not None
-    assert history.results_of_run(batch.run_id) == (False, [])
+    before = read_run(batch.run_id, cursor=None, limit=9)
+    assert before == RunPage(finished=False, results=[], after=None)
     checker = make_checker(up)
     checker.run(lambda: take(batch))
     assert checker.drain(10)
-    finished, results = history.results_of_run(batch.run_id) or (False, [])
-    assert finished
-    assert [(row.kind, row.slot) for row in results] == [("manual", batch.slot)]
+    page = read_run(batch.run_id, cursor=None, limit=9)
+    assert page
+    assert page.finished
+    assert [(row.kind, row.slot) for row in page.results] == [("manual", batch.slot)]
 
 
 def test_what_a_worker_comes_to_too_late_is_not_run(make_checker: MakeChecker) -> None:
