@@ -18,6 +18,7 @@ from monitoring import partitions, rollups
 from monitoring.incidents import (
     Change,
     Incident,
+    Schedule,
     Stretch,
     Voice,
     Watch,
@@ -29,6 +30,7 @@ from monitoring.ledger import RAW
 from monitoring.models import Location
 from monitoring.packing import Kind, codes_of
 from monitoring.probes.states import State
+from monitoring.schedule import first_tick
 
 MOST_CHANGES: Final = 20_000
 _LONG: Final = timedelta(hours=6)
@@ -230,16 +232,22 @@ class _Reader:
         """Return from where the domain was checked when, as far as its schedules are kept."""
         if self._watches is None:
             ids = {name: place for place, name in self._names.items()}
-            schedules: list[tuple[datetime, datetime | None, frozenset[int]]] = [
-                (each.since, each.until, _ids(ids, each.locations))
-                for each in PastSchedule.objects.filter(domain_id=self._domain.pk)
-            ]
-            since = self._domain.scheduled_since
-            if self._domain.enabled:
-                schedules.append((since, None, _ids(ids, self._domain.locations)))
-            self._watches = watched(schedules)
-            if not self._domain.enabled and not self._watches:
-                self._watches = [Watch(since=since, locations=frozenset())]
+
+            def schedule(since: datetime, until: datetime | None, names: list[str]) -> Schedule:
+                return Schedule(
+                    since=since,
+                    first=first_tick(since),
+                    until=until,
+                    locations=frozenset(ids[name] for name in names if name in ids),
+                )
+
+            domain = self._domain
+            since = domain.scheduled_since
+            past = PastSchedule.objects.filter(domain_id=domain.pk)
+            self._watches = watched(
+                [schedule(each.since, each.until, each.locations) for each in past]
+                + [schedule(since, None if domain.enabled else since, domain.locations)]
+            )
         return self._watches
 
     def _rows(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
@@ -247,11 +255,6 @@ class _Reader:
         with connection.cursor() as cursor:
             cursor.execute(statement, values)
             return list(cursor.fetchall())
-
-
-def _ids(ids: dict[str, int], names: Sequence[str]) -> frozenset[int]:
-    # A name that no location has yet is none: its place in the set says that it is no pause.
-    return frozenset(ids.get(name, -1) for name in names)
 
 
 def _instant(cursor: str) -> datetime:

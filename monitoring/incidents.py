@@ -4,7 +4,8 @@ Pure functions. What they decide:
 
 - An incident begins at the first slot that a location found ``down`` while none is under way.
 - It ends at the first slot at which every location that had found it down has found it ``up``
-  or ``degraded`` again, or is no location of the domain any more.
+  or ``degraded`` again, or is no location of the domain any more. One that is given back to the
+  domain counts from its first check on: what it said before is long past.
 - ``internal`` is our own blindness: it begins nothing and ends nothing. While no location that
   can see sees it down, an incident goes on *unseen*: that time is not counted as downtime.
 - So is the time in which the domain was not checked because it was paused.
@@ -37,9 +38,27 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """From ``since`` on the domain is checked from these locations; from none it is paused."""
+    """From ``since`` on the word of these locations counts; while ``paused`` they do not look."""
 
     since: datetime
+    locations: frozenset[int]
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A domain was checked from these locations; of a pause ``until`` is ``since``.
+
+    Attributes:
+        since: from when on.
+        first: its first slot.
+        until: the instant at which it ended, None for the present one.
+        locations: from where.
+    """
+
+    since: datetime
+    first: datetime
+    until: datetime | None
     locations: frozenset[int]
 
 
@@ -137,7 +156,7 @@ def stretches(
     voices = dict(opening)
     begun = [each for each in watches if each.since <= start]
     watch = begun[-1] if begun else None
-    members = next((each.locations for each in reversed(begun) if each.locations), None)
+    members = watch.locations if watch else None
     incident: Incident | None = None
     if any(v.target is State.DOWN for v in _of(members, voices)):
         incident = Incident(start=start, cut=True, locations=_down(members, voices))
@@ -151,7 +170,7 @@ def stretches(
             yield _stretch(at, when, incident, watch, members, voices)
             at = when
         if isinstance(event, Watch):
-            watch, members = event, event.locations or members
+            watch, members = event, event.locations
         else:
             voices[event.location] = voices.get(event.location, _NEW).then(event.state)
         if place + 1 < len(events) and _when(events[place + 1]) == when:
@@ -209,15 +228,21 @@ def reliability(parts: Iterable[Stretch], *, start: datetime, end: datetime) -> 
     )
 
 
-def watched(schedules: Iterable[tuple[datetime, datetime | None, frozenset[int]]]) -> list[Watch]:
-    """Return the watches of schedules: since, until, from which locations; pauses in between."""
+def watched(schedules: Iterable[Schedule]) -> list[Watch]:
+    """Return the watches of schedules, and of the pauses in between and at the end."""
     found: list[Watch] = []
-    ordered = sorted(schedules, key=lambda each: each[0])
-    following = [since for since, _, _ in ordered[1:]]
-    for (since, until, locations), after in zip_longest(ordered, following):
-        found.append(Watch(since=since, locations=locations))
-        if until is not None and (after is None or after > until):
-            found.append(Watch(since=until, locations=frozenset()))
+    ordered = sorted(schedules, key=lambda each: each.since)
+    members: frozenset[int] | None = None
+    for each, after in zip_longest(ordered, ordered[1:]):
+        known = each.locations if members is None else each.locations & members
+        found.append(Watch(since=each.since, locations=known))
+        members = known
+        if known != each.locations and (each.until is None or each.first < each.until):
+            # At the instant of their first check, so that what it finds is all they say.
+            found.append(Watch(since=each.first, locations=each.locations))
+            members = each.locations
+        if each.until is not None and (after is None or after.since > each.until):
+            found.append(Watch(since=each.until, locations=members, paused=True))
     return found
 
 
@@ -261,7 +286,7 @@ def _stretch(
     voices: Mapping[int, Voice],
 ) -> Stretch:
     """Return one stretch, whose time is added to its incident's."""
-    paused = watch is not None and not watch.locations
+    paused = watch is not None and watch.paused
     sees = set() if paused else {voice.sees for voice in _of(members, voices)}
     if incident is not None:
         kind = "down" if State.DOWN in sees else "unseen"

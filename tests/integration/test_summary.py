@@ -14,6 +14,7 @@ from domains.services import change_domain
 from monitoring import downtimes, rollups
 from monitoring.models import Location, Transition
 from monitoring.probes.states import Reason, State
+from monitoring.schedule import first_tick
 from tests.conftest import MakeDomain
 from tests.integration.test_rolling import DAY, HOUR, MIDNIGHT, MINUTE, roll, slots, store, tick
 
@@ -105,6 +106,35 @@ def test_a_pause_is_no_downtime(
     day = next(each for each in windows if each["window"] == "24h")
     assert day["downtime_us"] == us(2 * HOUR)
     assert day["unseen_us"] > us(4 * HOUR)
+
+
+def test_a_location_that_was_taken_away_ends_its_incident(
+    client: Client, make_domain: MakeDomain, location: Location, present: datetime
+) -> None:
+    paris = Location.objects.create(name="paris")
+    domain = make_domain(since=present - 9 * HOUR, locations=["local", "paris"])
+    store(domain.pk, location, [present - 8 * HOUR])
+    store(domain.pk, paris, [present - 8 * HOUR], state=State.DOWN, reason=Reason.CLOSED)
+
+    def newest() -> Any:
+        return client.get(f"/api/monitoring/{domain.pk}/incidents").json()["items"][0]
+
+    def change(hours: int, **fields: Any) -> None:
+        change_domain(domain.pk, fields, by=OPERATOR, now=present - hours * HOUR)
+
+    change(6, enabled=False)
+    change(5, locations=["local"])
+    assert newest()["duration_us"] == us(3 * HOUR)
+    assert newest()["downtime_us"] == us(2 * HOUR)
+    change(4, enabled=True)
+    ended = newest()
+    assert ended["end"] is not None
+    change(2, locations=["local", "paris"])
+    store(domain.pk, paris, [first_tick(present - 2 * HOUR)])
+    assert newest() == ended
+    windows = client.get(f"/api/monitoring/{domain.pk}/summary").json()["windows"]
+    day = next(each for each in windows if each["window"] == "24h")
+    assert (day["incidents"], day["downtime_us"]) == (1, us(2 * HOUR))
 
 
 @pytest.mark.parametrize(

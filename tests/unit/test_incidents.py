@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from monitoring.incidents import (
     Change,
     Incident,
+    Schedule,
     Voice,
     Watch,
     incidents_of,
@@ -27,7 +28,9 @@ CHANGES = st.dictionaries(
     st.tuples(st.integers(0, END - 1), st.sampled_from(PLACES)), st.sampled_from(SEEN), max_size=25
 )
 WATCHES = st.dictionaries(
-    st.integers(-5, END + 5), st.frozensets(st.sampled_from(PLACES)), max_size=5
+    st.integers(-5, END + 5),
+    st.tuples(st.frozensets(st.sampled_from(PLACES)), st.booleans()),
+    max_size=5,
 )
 OPENING = st.dictionaries(
     st.sampled_from(PLACES),
@@ -43,7 +46,7 @@ def at(minute: float) -> datetime:
 
 def minute_by_minute(
     changes: dict[tuple[int, int], State],
-    watches: dict[int, frozenset[int]],
+    watches: dict[int, tuple[frozenset[int], bool]],
     opening: dict[int, Voice],
 ) -> list[tuple[str, bool]]:
     """Return what each minute was, and whether an incident was under way."""
@@ -58,8 +61,7 @@ def minute_by_minute(
                 if state is not State.INTERNAL:
                     target[place] = state
         past = [watches[when] for when in sorted(watches) if when <= minute]
-        members = next((one for one in reversed(past) if one), frozenset(PLACES))
-        paused = bool(past) and not past[-1]
+        members, paused = past[-1] if past else (frozenset(PLACES), False)
         down = any(target.get(place) is State.DOWN for place in members)
         now = set() if paused else {sees[place] for place in members if place in sees}
         if down:
@@ -74,7 +76,7 @@ def minute_by_minute(
 @given(CHANGES, WATCHES, OPENING, st.integers(0, END - 1))
 def test_as_a_look_at_every_minute_finds(
     changes: dict[tuple[int, int], State],
-    watches: dict[int, frozenset[int]],
+    watches: dict[int, tuple[frozenset[int], bool]],
     opening: dict[int, Voice],
     begin: int,
 ) -> None:
@@ -84,7 +86,10 @@ def test_as_a_look_at_every_minute_finds(
                 Change(slot=at(minute), location=place, state=state)
                 for (minute, place), state in sorted(changes.items())
             ],
-            [Watch(since=at(minute), locations=watches[minute]) for minute in sorted(watches)],
+            [
+                Watch(since=at(minute), locations=watches[minute][0], paused=watches[minute][1])
+                for minute in sorted(watches)
+            ],
             opening=opening,
             start=at(0),
             end=at(END),
@@ -130,7 +135,7 @@ def test_as_a_look_at_every_minute_finds(
     assert (whole.longest and whole.longest[1]) == (longest and longest * MINUTE)
 
 
-def incidents(*told: tuple[int, int, str], watches: tuple[Watch, ...] = ()) -> list[Incident]:
+def incidents(*told: tuple[float, int, str], watches: tuple[Watch, ...] = ()) -> list[Incident]:
     changes = [
         Change(slot=at(minute), location=place, state=State(state), detail=f"{place}")
         for minute, place, state in told
@@ -159,14 +164,56 @@ def test_where_one_recovers_as_another_fails_it_goes_on() -> None:
     assert (one.end, one.locations) == (at(8), [1, 2])
 
 
+def schedules(*told: tuple[int, int | None, set[int]]) -> tuple[Watch, ...]:
+    """Return the watches of schedules whose first slot is half a minute after their begin."""
+    return tuple(
+        watched(
+            Schedule(
+                since=at(since),
+                first=at(since + 0.5),
+                until=None if until is None else at(until),
+                locations=frozenset(places),
+            )
+            for since, until, places in told
+        )
+    )
+
+
 def test_a_location_that_is_taken_away_says_nothing_any_more() -> None:
-    watches = watched([(at(0), at(6), frozenset({1, 2})), (at(6), None, frozenset({2}))])
-    (one,) = incidents((1, 2, "up"), (3, 1, "down"), watches=tuple(watches))
+    watches = schedules((0, 6, {1, 2}), (6, None, {2}))
+    (one,) = incidents((1, 2, "up"), (3, 1, "down"), watches=watches)
     assert one.end == at(6)
 
 
+def test_nor_does_one_that_is_taken_away_in_a_pause() -> None:
+    watches = schedules((0, 6, {1, 2}), (9, 9, {2}))
+    (one,) = incidents((1, 2, "up"), (3, 1, "down"), watches=watches)
+    assert (one.end, one.downtime, one.unseen) == (at(9), 3 * MINUTE, 3 * MINUTE)
+
+
+def test_a_location_that_is_given_back_counts_from_its_first_check_on() -> None:
+    watches = schedules((0, 6, {1, 2}), (6, 20, {2}), (20, None, {1, 2}))
+    told = ((1, 2, "up"), (3, 1, "down"))
+    old, new = incidents(*told, watches=watches)
+    assert (old.end, new.start, new.locations) == (at(6), at(20.5), [1])
+    (one,) = incidents(*told, (20.5, 1, "up"), watches=watches)
+    assert one == old
+
+
+def test_where_all_locations_are_others_nobody_sees_until_their_first_check() -> None:
+    watches = schedules((0, 6, {1}), (6, None, {2}))
+    changes = [
+        Change(slot=at(minute), location=place, state=State.UP)
+        for minute, place in [(0, 1), (8, 2)]
+    ]
+    parts = stretches(changes, watches, opening={}, start=at(0), end=at(10))
+    assert [(part.kind, part.end) for part in parts if part.start >= at(0)] == [
+        ("operating", at(6)), ("unseen", at(6.5)), ("unseen", at(8)), ("operating", at(10)),
+    ]  # fmt: skip
+
+
 def test_a_pause_is_not_downtime() -> None:
-    watches = watched([(at(0), at(5), frozenset({1})), (at(10), None, frozenset({1}))])
-    assert [len(each.locations) for each in watches] == [1, 0, 1]
-    (one,) = incidents((3, 1, "down"), (12, 1, "up"), watches=tuple(watches))
+    watches = schedules((0, 5, {1}), (10, None, {1}))
+    assert [each.paused for each in watches] == [False, True, False]
+    (one,) = incidents((3, 1, "down"), (12, 1, "up"), watches=watches)
     assert (one.end, one.downtime, one.unseen) == (at(12), 4 * MINUTE, 5 * MINUTE)
