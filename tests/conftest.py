@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 
 from domains.audit import OPERATOR
@@ -16,6 +17,11 @@ NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 KEY = "test-key-0123456789-0123456789-0123456789"
 
 MakeDomain = Callable[..., Domain]
+
+
+def pytest_configure() -> None:
+    """Hash passwords quickly: half a second for each user would be a minute of the suite."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
