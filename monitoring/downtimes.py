@@ -28,7 +28,7 @@ from monitoring.incidents import (
 )
 from monitoring.ledger import RAW
 from monitoring.models import Location
-from monitoring.packing import Kind, codes_of
+from monitoring.packing import NOT_UP, Kind, codes_of
 from monitoring.probes.states import State
 from monitoring.schedule import first_tick
 
@@ -77,7 +77,7 @@ _FAILED: Final = f"""
             WHERE domain_id = %(domain)s AND location_id = place
               AND slot >= incident.start AND slot < incident.stop
               AND slot >= %(first)s AND slot < %(last)s
-              AND kind = '{Kind.SCHEDULED.value}'
+              AND kind = '{Kind.SCHEDULED.value}' AND {NOT_UP}
               AND verdict IN ({", ".join(map(str, codes_of([State.DOWN])))})
         ) AS found
     GROUP BY incident.number

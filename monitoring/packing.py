@@ -245,13 +245,26 @@ def _texts(values: Iterable[str | None]) -> str:
     return f"'{{{','.join('NULL' if value is None else value for value in values)}}}'::text[]"
 
 
+VERDICT: Final = "((tls_download >> 58) & 63)::integer"
+KIND: Final = f"({_texts(Kind)})[1 + ((connect_wait >> 62) & 1)]"
+"""The view's columns of that name, for the one index that looks into the words."""
+
+NOT_UP: Final = f"verdict <> {VERDICTS[State.UP, None]}"
+MANUAL: Final = f"kind = '{Kind.MANUAL.value}'"
+"""Conditions on the view which that index serves, as they stand here and not as parameters."""
+
+
+def rare() -> str:
+    """Return what that index has of the table: the rows that most filters ask for."""
+    return f"{NOT_UP.replace('verdict', VERDICT)} OR {MANUAL.replace('kind', KIND)}"
+
+
 def view() -> str:
     """Return the query of the view ``monitoring_result``."""
     by_code = sorted(VERDICTS, key=lambda pair: VERDICTS[pair])
     states = _texts(state.value for state, _ in by_code)
     reasons = _texts(reason and reason.value for _, reason in by_code)
-    verdict = "((tls_download >> 58) & 63)::integer"
-    was_missed = f"{verdict} IN ({', '.join(map(str, codes_of([State.MISSED])))})"
+    was_missed = f"{VERDICT} IN ({', '.join(map(str, codes_of([State.MISSED])))})"
 
     def phase(word: str, shift: int) -> str:
         return f"nullif(({word} >> {shift}) & {_NONE}, {_NONE})::integer"
@@ -275,10 +288,10 @@ def view() -> str:
         "domain_id": "domain_id",
         "location_id": "location_id",
         "slot": "slot",
-        "kind": f"({_texts(Kind)})[1 + ((connect_wait >> 62) & 1)]",
-        "verdict": verdict,
-        "state": f"({states})[1 + {verdict}]",
-        "reason": f"({reasons})[1 + {verdict}]",
+        "kind": KIND,
+        "verdict": VERDICT,
+        "state": f"({states})[1 + {VERDICT}]",
+        "reason": f"({reasons})[1 + {VERDICT}]",
         "started_at": f"CASE WHEN NOT {was_missed} "
         "THEN slot + (start_dns >> 26) * interval '1 microsecond' END",
         "detail": "CASE note WHEN '' THEN '' ELSE coalesce(note::json ->> 'detail', '') END",

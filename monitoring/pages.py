@@ -7,7 +7,8 @@ other columns only of rows that match.
 
 A filter that nearly nothing matches would read on for as long as there are rows. So a filtered
 page examines MOST_EXAMINED rows at the most: those of the newest slots that it has not seen,
-whichever location they are of, down to a slot of which it takes all. Where that did not fill
+whichever location they are of, down to a slot of which it takes all. Of a filter that leaves out
+what is up, or what is scheduled, only the others count: they have an index. Where that did not fill
 it, its cursor stands behind that slot, and not behind its last item. Either way a page begins
 where the one before has stopped: no row is there twice, and none that was there is left out.
 """
@@ -23,7 +24,8 @@ from django.db import connection
 from domains.paging import BadCursor, decode_cursor, encode_cursor
 from monitoring import partitions
 from monitoring.ledger import PLACES, RAW
-from monitoring.packing import Kind
+from monitoring.packing import MANUAL, NOT_UP, VERDICTS, Kind
+from monitoring.probes.states import State
 
 MOST_EXAMINED: Final = 5_000
 """How many rows a page looks at that a filter may leave out: three days of checks a minute."""
@@ -73,7 +75,7 @@ _EXAMINED: Final = f"""
         SELECT row.slot FROM {PLACES} CROSS JOIN LATERAL (
             SELECT slot FROM {RAW}
             WHERE domain_id = %(domain)s AND location_id = place.id
-              AND slot >= %(start)s AND slot < %(end)s {{after}}
+              AND slot >= %(start)s AND slot < %(end)s {{filters}}
             ORDER BY slot DESC LIMIT %(most)s
         ) AS row {{places}} ORDER BY row.slot DESC LIMIT %(most)s
     ) AS newest
@@ -117,6 +119,15 @@ class Wanted:
     def is_filtered(self) -> bool:
         """Whether rows are looked at that are not wanted."""
         return self.verdicts is not None or self.kind is not None
+
+    @property
+    def rare(self) -> str:
+        """A condition on what is examined that an index serves; empty where none does."""
+        if self.kind is Kind.MANUAL:
+            return f"AND {MANUAL}"
+        if self.verdicts is not None and VERDICTS[State.UP, None] not in self.verdicts:
+            return f"AND {NOT_UP}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +184,11 @@ def _examine(
 ) -> tuple[int, datetime | None]:
     """Return how many rows of a span may be examined, and down to which slot if not all."""
     values, places = _values(wanted, start, end, before)
-    after = _AFTER if before else ""
+    filters = [_AFTER, wanted.rare] if before else [wanted.rare]
     with connection.cursor() as cursor:
         # With nothing left one more shows whether there is anything to come back for.
         values["most"] = max(most, 1)
-        cursor.execute(_EXAMINED.format(after=after, places=places), values)
+        cursor.execute(_EXAMINED.format(filters=" ".join(filters), places=places), values)
         count, slot = cursor.fetchone()
     return count, slot if count >= max(most, 1) else None
 
@@ -188,7 +199,7 @@ def _read(
     """Return rows as tuples of slot, location id and the fields that are wanted."""
     values, places = _values(wanted, start, end, before)
     values["limit"] = limit
-    filters = [_AFTER] if before else []
+    filters = [_AFTER, wanted.rare] if before else [wanted.rare]
     if wanted.verdicts is not None:
         filters.append("AND verdict = ANY(%(verdicts)s::integer[])")
         values["verdicts"] = list(wanted.verdicts)

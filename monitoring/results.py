@@ -5,11 +5,12 @@ from typing import Any, ClassVar, Final
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact, In, LessThan
 
 from domains.models import Domain
-from monitoring.packing import KIND_CHOICES, VERDICTS, codes_of
+from monitoring.packing import KIND_CHOICES, VERDICTS, codes_of, rare
 from monitoring.probes.outcome import MAX_DETAIL_CHARS
 from monitoring.probes.states import State
 
@@ -43,13 +44,19 @@ class PackedResult(models.Model):
     objects: ClassVar[models.Manager["PackedResult"]] = models.Manager()
 
     class Meta:
-        """The primary key, in this order, serves history; the index serves the ledger."""
+        """The primary key, in this order, serves history; the block ranges serve the ledger."""
 
         indexes: ClassVar[list[Any]] = [
             # Rows come nearly in the order of their slots: a few bytes for a block range.
             BrinIndex(
                 name="packedresult_slot", fields=["slot"], autosummarize=True, pages_per_range=32
-            )
+            ),
+            # Few, wherever most is well; and what history is asked for by state and reason.
+            models.Index(
+                name="packedresult_rare",
+                fields=["domain_id", "location_id", "slot"],
+                condition=models.Q(RawSQL(rare(), [], models.BooleanField())),  # noqa: S611 - no input
+            ),
         ]
         constraints: ClassVar[list[Any]] = [
             models.CheckConstraint(

@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 
 from monitoring import pages
 from monitoring.models import Location
+from monitoring.packing import VERDICTS, Kind
 from monitoring.pages import Wanted
-from monitoring.probes.states import State
+from monitoring.probes.states import Reason, State
 from monitoring.schemas.results import ResultPage
 from tests.conftest import NOW, MakeDomain
 from tests.integration.history import DAY, HOUR, MINUTE, read, slots, store
 
 UP = (State.UP, None)
+TIMED_OUT = (State.DOWN, Reason.TIMEOUT)
 
 
 @pytest.fixture
@@ -238,6 +240,38 @@ def test_pages_repeat_and_skip_nothing_while_rows_are_added(
     assert len(keys) == len(set(keys))
     assert keys == sorted(keys, reverse=True)
     assert not {(row["slot"], row["location"]) for row in there} - set(keys)
+
+
+def test_what_is_rarely_found_is_read_by_its_own_index(
+    make_domain: MakeDomain, local: Location
+) -> None:
+    domain = make_domain()
+    first, scheduled = NOW - 20 * HOUR, Kind.SCHEDULED
+    for domain_id in range(domain.pk, domain.pk + 10):  # a smaller table is read as a whole
+        store(domain_id, local, slots(first, 1000), ending=UP, kind=scheduled)
+    store(domain.pk, local, slots(first + MINUTE / 2, 3), ending=TIMED_OUT, kind=scheduled)
+    store(domain.pk, local, slots(first + MINUTE / 3, 3), ending=UP, kind=Kind.MANUAL)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE monitoring_packedresult")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits "
+            "WHERE inhparent = 'packedresult_rare'::regclass"
+        )
+        rare = [name for (name,) in cursor.fetchall()]
+    for wanted in (
+        Wanted(domain_id=domain.pk, start=NOW - DAY, end=NOW, verdicts=[VERDICTS[TIMED_OUT]]),
+        Wanted(domain_id=domain.pk, start=NOW - DAY, end=NOW, kind=Kind.MANUAL),
+    ):
+        plans = _Plans()
+        with connection.execute_wrapper(plans):
+            page = pages.page(wanted, cursor=None, limit=100)
+        assert len(page.rows) == 3
+        assert len(plans.found) == 2
+        for plan in plans.found:
+            assert any(name in plan for name in rare), plan
+            assert "monitoring_packedresult_pkey" not in plan
+            assert f"{NOW - HOUR:%Y%m%d}_pkey" not in plan, plan
 
 
 @pytest.mark.parametrize("verdicts", [None, [0, 13]])

@@ -15,6 +15,9 @@ from django.db.migrations.state import ProjectState
 
 from domains import migrating
 from domains.migrating import Patiently
+from monitoring import partitions
+from monitoring.partitioned import IndexParts, parts_of
+from tests.conftest import NOW
 from tests.integration.locks import until, waiting_for_locks
 
 CHANGE = Patiently(
@@ -93,6 +96,35 @@ def test_what_is_only_shown_is_not_done(transactional_db: None) -> None:
         CHANGE.database_forwards("domains", editor, state, state)
     assert any("scratch" in line for line in editor.collected_sql)
     assert "scratch" not in columns()
+
+
+def test_partitions_that_were_there_get_an_index_of_the_table(transactional_db: None) -> None:
+    # What this process knows of may have been the partition of another test.
+    partitions.forget()
+    partitions.ensure([NOW])
+    name, state = "packedresult_rare", ProjectState()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_get_indexdef(%s::regclass)", [name])
+        (definition,) = cursor.fetchone()
+        cursor.execute(f"DROP INDEX {name}")
+        cursor.execute(definition)
+        assert "ON ONLY" in definition
+        # What an attempt that was broken off has left.
+        part, *_ = parts_of(partitions.TABLE)
+        cursor.execute(f"CREATE INDEX {part}_rare ON {part} (domain_id)")
+        assert not is_valid(name)
+        with connection.schema_editor(atomic=False) as editor:
+            IndexParts(name).database_forwards("monitoring", editor, state, state)
+        assert is_valid(name)
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = %s", [f"{part}_rare"])
+        (made,) = cursor.fetchone()
+        assert made.partition(" USING ")[2] == definition.partition(" USING ")[2]
+
+
+def is_valid(index: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = %s::regclass", [index])
+        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.django_db

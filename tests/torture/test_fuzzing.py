@@ -309,8 +309,11 @@ def test_a_flight_with_one_byte_changed_is_a_mapped_outcome(
     outcome = checked(flipping.url())
 
     assert outcome.state is State.DOWN
-    # A record's version is to be ignored (RFC 8446, 5.1): then there is a session.
-    assert outcome.reason in {Reason.TLS_ERROR, Reason.TLS_TIMEOUT, Reason.CLOSED}
+    # A record's version is to be ignored (RFC 8446, 5.1): then there is a session. A busy
+    # machine may use the time up before there is a connection.
+    assert outcome.reason in {
+        Reason.TLS_ERROR, Reason.TLS_TIMEOUT, Reason.CLOSED, Reason.CONNECT_TIMEOUT,
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
