@@ -87,6 +87,7 @@ class Canaries:
         self._best: dict[Endpoint, int] = {}
         self._heard = {"names": -1.0, "way": -1.0}
         self._dark = {"names": -1.0, "way": -1.0}
+        self._is_dark = False
         self._open: dict[object, tuple[float, str]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[Seen] | None = None
@@ -112,14 +113,19 @@ class Canaries:
         return watched
 
     def _look(self) -> None:
-        """Ask while checks wait: a cut that is mended before they end has to be known of."""
+        """Ask while checks wait: a cut that is mended before they end has to be known of.
+
+        Once silence was found it is asked for without a pause: a check that began in the last
+        seconds of a cut has lost its packets, and ends when all is well again.
+        """
         assert self._loop is not None
-        self._loop.call_later(SLOW, self._look)
+        patience = 0.0 if self._is_dark else SLOW
+        self._loop.call_later(_SPACING if self._is_dark else SLOW, self._look)
         now = time.monotonic()
         if self._next is not None or now - self._heard["way"] < SLOW > now - self._heard["names"]:
             return
         for started, url in islice(self._open.values(), _LOOKED_AT):
-            if now - started < SLOW:
+            if now - started < patience:
                 return  # so did all that began later
             host = urlsplit(url).hostname or ""
             named = not (":" in host or host.replace(".", "").isdigit())
@@ -199,9 +205,10 @@ class Canaries:
         elif self._heard["way"] >= began:
             # Dead name servers alone are no cut network, as long as others answer.
             seen = Seen(seen.names, True)
-        for subject in self._dark:
-            if getattr(seen, subject) is False:
-                self._dark[subject] = time.monotonic()
+        silent = [subject for subject in self._dark if getattr(seen, subject) is False]
+        self._is_dark = bool(silent)
+        for subject in silent:
+            self._dark[subject] = time.monotonic()
         return seen
 
     async def _ask_addresses(self) -> bool:

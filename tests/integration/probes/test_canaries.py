@@ -258,6 +258,39 @@ def test_a_cut_that_is_mended_before_the_check_ends_is_known_of(
     run(work())
 
 
+def test_a_check_that_begins_in_a_cut_known_of_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(canaries, "SLOW", 0.1)
+
+    async def work() -> None:
+        async with canary() as address:
+            with hole() as silence:
+                judge = Canaries([silence], none)
+
+                async def waits(*_: Any) -> Outcome:
+                    await asyncio.sleep(2)
+                    return silent()
+
+                async def outlives(*_: Any) -> Outcome:
+                    await asyncio.sleep(2)
+                    judge._addresses = [address]
+                    await asyncio.sleep(1)
+                    return silent()
+
+                far = Target(url=f"http://{FAR}/")
+                assert (await judge.watching(waits)(far, 0)).reason is Reason.NO_NETWORK
+                monkeypatch.setattr(canaries, "SLOW", 10.0)
+                while judge._next is not None:
+                    await asyncio.shield(judge._next)
+                if judge._running is not None:
+                    await asyncio.wait({judge._running})
+                assert (await judge.watching(outlives)(far, 0)).reason is Reason.NO_NETWORK
+                assert (await judge.watching(outlives)(far, 0)).reason is Reason.CONNECT_TIMEOUT
+
+    run(work())
+
+
 def test_who_was_found_silent_while_the_check_ended_counts() -> None:
     async def work() -> None:
         began = time.monotonic()
