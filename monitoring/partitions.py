@@ -52,9 +52,11 @@ class Partition:
     def named(cls, name: str) -> "Partition":
         """Return the partition of that name."""
         mark = name.removeprefix(f"{TABLE}_")
-        form, length = _FORMS[mark[0]]
-        start = datetime.strptime(mark[1:], form).replace(tzinfo=UTC)
-        return cls(start, start + length)
+        # By hand: strptime takes four times as long, and each page of a history reads all names.
+        start = datetime(
+            int(mark[1:5]), int(mark[5:7]), int(mark[7:9]), int(mark[9:] or "0"), tzinfo=UTC
+        )
+        return cls(start, start + _FORMS[mark[0]][1])
 
 
 class CreateRangePartitionedModel(CreatePartitionedModel):

@@ -157,7 +157,7 @@ def _roll_hour(domain_ids: Sequence[int], hour: datetime) -> None:
     number = int(hour.timestamp()) // FIVE_MINUTES
     buckets = [
         _Bucket(domain_id, location_id, *pack_hour(checks, first=number))
-        for domain_id, location_id, checks in samples.read(domain_ids, hour, hour + HOUR)
+        for domain_id, location_id, checks in samples.read(domain_ids, [(hour, hour + HOUR)])
     ]
     _store(HOURS, hour, buckets)
     _replace(

@@ -16,6 +16,7 @@ _READ: Final = f"""
     SELECT wanted.domain_id, place.id, checks.*
     FROM unnest(%(domains)s::bigint[]) AS wanted(domain_id)
     CROSS JOIN {PLACES}
+    CROSS JOIN unnest(%(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS span(begins, ends)
     CROSS JOIN LATERAL (
         SELECT array_agg(number) AS numbers, array_agg(code),
                {", ".join(f"array_agg({phase})" for phase in PHASES)}
@@ -24,14 +25,16 @@ _READ: Final = f"""
                      {", ".join(f"coalesce({phase}_us, -1) AS {phase}" for phase in PHASES)}
               FROM {RAW}
               WHERE domain_id = wanted.domain_id AND location_id = place.id
-                AND slot >= %(start)s AND slot < %(end)s
+                AND slot >= begins AND slot < ends
+                AND slot >= %(first)s AND slot < %(last)s
                 AND kind = '{Kind.SCHEDULED.value}') AS raw
     ) AS checks
     WHERE numbers IS NOT NULL
 """
-"""A row a domain and location: its scheduled checks as arrays in one order, whichever.
+"""A row a domain, location and span: its scheduled checks as arrays in one order, whichever.
 
-Place by place down the primary key, which is cheap however long the day's partition is.
+The outermost bounds choose the partitions. Place by place down the primary key, which is cheap
+however long the day's partition is.
 """
 
 
@@ -41,20 +44,19 @@ _BY_EDGES: Final = "width_bucket(slot, %(edges)s::timestamptz[]) - 1"
 
 def read(
     domain_ids: Sequence[int],
-    start: datetime,
-    end: datetime,
+    spans: Sequence[tuple[datetime, datetime]],
     *,
     seconds: int = FIVE_MINUTES,
     edges: Sequence[datetime] | None = None,
 ) -> Iterator[tuple[int, int, Checks]]:
-    """Yield the scheduled checks with start <= slot < end: domain id, location id, checks.
+    """Yield scheduled checks: domain id, location id, those of one of the spans.
 
     In one statement, so in one snapshot.
 
     Args:
         domain_ids: whose.
-        start: the first instant.
-        end: the instant to stop before.
+        spans: in order, each its first instant and the one to stop before; near each other, for
+            the partitions from the first to the last are opened.
         seconds: checks are numbered by so many seconds since 1970.
         edges: where given, by these instants in order instead: 0 from the first one on.
     """
@@ -66,8 +68,10 @@ def read(
             _READ.format(number=_BY_SECONDS if edges is None else _BY_EDGES),
             {
                 "domains": list(domain_ids),
-                "start": start,
-                "end": end,
+                "begins": [start for start, _ in spans],
+                "ends": [end for _, end in spans],
+                "first": spans[0][0],
+                "last": spans[-1][1],
                 "seconds": seconds,
                 "edges": edges,
             },

@@ -7,6 +7,7 @@ Of what is rolled up the coarsest buckets that fit are taken. Instants are micro
 from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -26,19 +27,22 @@ DAY: Final = 24 * HOUR
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT: Final = timedelta(microseconds=1)
 
-_READ: Final = """
-    SELECT (date_part('epoch', start) * 1000000)::bigint, packed
+_MICROS: Final = "(date_part('epoch', start) * 1000000)::bigint"
+_READ: Final = f"""
+    SELECT {_MICROS}, packed
     FROM unnest(%(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS stretch(begins, ends)
     CROSS JOIN LATERAL (
-        SELECT start, packed FROM {table}
+        SELECT start, packed FROM {{table}}
         WHERE domain_id = %(domain)s AND start >= begins AND start < ends
-          AND start >= %(first)s AND start < %(last)s {places}
+          AND start >= %(first)s AND start < %(last)s {{places}}
     ) AS bucket
 """
 """Stretch by stretch down the primary key; the outermost bounds choose the partitions."""
 
-_FAR: Final = 2 * DAY
-"""Between two stretches: to plan for the partitions of more days costs more than a statement."""
+_RAW: Final = "raw"
+_FAR: Final = MappingProxyType({_RAW: 6 * HOUR, FINE: 2 * DAY, HOURS: 2 * DAY, DAYS: 1000 * DAY})
+"""Between two stretches: a statement for both would open more partitions, or read more rows in
+between, than another statement costs. Raw rows may have a partition an hour."""
 
 Stretches = list[tuple[int, int]]
 """Spans in microseconds since 1970, each with its end, in order."""
@@ -131,11 +135,11 @@ def rolled_up(start: int, end: int) -> set[tuple[str, int]]:
     """Return the hours and days of a span that are rolled up: level and start."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT level, start FROM monitoring_rolled "
+            f"SELECT level, {_MICROS} FROM monitoring_rolled "
             "WHERE next_domain_id IS NULL AND start >= %s AND start < %s",
             [moment(start - DAY), moment(end)],
         )
-        return {(level, micros(begin)) for level, begin in cursor.fetchall()}
+        return set(cursor.fetchall())
 
 
 def count_buckets(
@@ -181,7 +185,7 @@ def _packed(
     rows: list[tuple[int, bytes]] = []
     # In binary: as text each byte would be two.
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        for near in _near(stretches):
+        for near in _near(table, stretches):
             values: dict[str, Any] = {
                 "domain": domain_id,
                 "begins": [moment(begin) for begin, _ in near],
@@ -198,11 +202,11 @@ def _packed(
     return np.array([start for start, _ in rows], np.int64), [packed for _, packed in rows]
 
 
-def _near(stretches: Stretches) -> Iterator[Stretches]:
-    """Yield stretches in groups with few days between: a statement opens all from first to last."""
+def _near(table: str, stretches: Stretches) -> Iterator[Stretches]:
+    """Yield stretches in groups with little between: a statement opens all from first to last."""
     group: Stretches = []
     for stretch in stretches:
-        if group and stretch[0] - group[-1][1] > _FAR:
+        if group and stretch[0] - group[-1][1] > _FAR[table]:
             yield group
             group = []
         group.append(stretch)
@@ -219,9 +223,8 @@ def raw(
     edges: Sequence[datetime] | None = None,
 ) -> Iterator[Checks]:
     """Yield the checks that are read from raw rows, numbered as ``samples.read`` says."""
-    for start, end in found.raw:
-        for _, place, checks in samples.read(
-            [domain_id], moment(start), moment(end), seconds=seconds, edges=edges
-        ):
+    for near in _near(_RAW, found.raw):
+        spans = [(moment(start), moment(end)) for start, end in near]
+        for _, place, checks in samples.read([domain_id], spans, seconds=seconds, edges=edges):
             if location_ids is None or place in location_ids:
                 yield checks

@@ -1,6 +1,6 @@
 """The routes of a domain's summary and of its incidents."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 from django.http import HttpRequest
@@ -31,6 +31,8 @@ WINDOWS: Final = {
     "30d": timedelta(days=30),
     "90d": timedelta(days=90),
 }
+_WHOLE_HOURS: Final = frozenset({"7d", "30d", "90d"})
+"""What begins at a whole hour: for each edge in the middle of one, two statements more are read."""
 LONGEST: Final = timedelta(days=731)
 """The longest span: as long as hourly buckets and transitions are kept."""
 
@@ -54,8 +56,9 @@ def summary(
 ) -> Any:
     """Say how a domain is now, and its uptime, coverage, percentiles and incidents lately.
 
-    Over 1 hour, 24 hours, 7, 30 and 90 days up to now; or with `from`, and `to` if it is not to
-    be now, over that one span, named `span`, of two years at the most. `counting` says how each
+    Over 1 hour, 24 hours, 7, 30 and 90 days up to now, the days from a whole hour on; or with
+    `from`, and `to` if it is not to be now, over that one span, named `span`, of two years at
+    the most. `counting` says how each
     state counts. `state`, `since` and the certificate are the present ones over all locations.
     """
     domain = get_domain(domain_id)
@@ -64,7 +67,7 @@ def summary(
     if start is None and end is not None:
         raise BadParameter("from", "it is needed beside `to`")
     if start is None:
-        windows = {name: (now - length, now) for name, length in WINDOWS.items()}
+        windows = {name: (_first(name, now), now) for name in WINDOWS}
     else:
         if end is not None and end <= start:
             raise EmptySpan
@@ -102,6 +105,14 @@ def summary(
             for name, span in zip(windows, spans, strict=True)
         ],
     }
+
+
+def _first(window: str, now: datetime) -> datetime:
+    """Return the first instant of a window up to now."""
+    first = now - WINDOWS[window]
+    if window in _WHOLE_HOURS:
+        return first.replace(minute=0, second=0, microsecond=0)
+    return first
 
 
 @router.get(

@@ -42,7 +42,7 @@ now = database_now()
 for hours in range(1, 9):
     tasks.retain()
     rolling.roll_up(now=now + timedelta(hours=hours))
-    list(samples.read([int(sys.argv[1])], now, now))
+    list(samples.read([int(sys.argv[1])], [(now, now)]))
 call_command("verify_ledger")
 
 far = now + timedelta(days=9)

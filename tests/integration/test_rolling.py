@@ -344,8 +344,10 @@ def test_raw_rows_are_read_by_their_key_in_their_partition(
         cursor.execute("ANALYZE")
         values: dict[str, Any] = {
             "domains": [domain.pk],
-            "start": MIDNIGHT,
-            "end": MIDNIGHT + HOUR,
+            "begins": [MIDNIGHT, MIDNIGHT + 50 * MINUTE],
+            "ends": [MIDNIGHT + MINUTE, MIDNIGHT + HOUR],
+            "first": MIDNIGHT,
+            "last": MIDNIGHT + HOUR,
             "seconds": 300,
         }
         cursor.execute(f"EXPLAIN {samples._READ.format(number=samples._BY_SECONDS)}", values)

@@ -12,6 +12,7 @@ from domains.audit import OPERATOR
 from domains.clock import database_now
 from domains.services import change_domain
 from monitoring import downtimes, rollups
+from monitoring.api.summary import WINDOWS
 from monitoring.models import Location, Transition
 from monitoring.probes.states import Reason, State
 from monitoring.schedule import first_tick
@@ -94,6 +95,17 @@ def test_incidents_of_windows_and_as_a_list(
     assert (one["window"], one["incidents"], one["incidents_begun"]) == ("span", 1, 0)
     assert one["downtime_us"] == us(HOUR)
     assert one["time_to_repair_us"] == us(2 * HOUR)  # although it began before
+
+
+def test_windows_of_days_begin_at_a_whole_hour(client: Client, make_domain: MakeDomain) -> None:
+    windows = client.get(f"/api/monitoring/{make_domain().pk}/summary").json()["windows"]
+    for each, length in zip(windows, WINDOWS.values(), strict=True):
+        start, end = (datetime.fromisoformat(each[name]) for name in ("start", "end"))
+        if length > DAY:
+            assert start == start.replace(minute=0, second=0, microsecond=0)
+            assert length <= end - start < length + HOUR
+        else:
+            assert end - start == length
 
 
 def test_a_pause_is_no_downtime(
