@@ -6,6 +6,7 @@ on the same database. A program of its own (``load``) sends the requests over ke
 
 - **closed**: each of so many connections sends the next request when it has the answer; what
   comes out is the most that the API can do, in requests a second of wall clock and of CPU.
+  wrk can send the same (``--by load,wrk``), so nobody has to believe a generator of ours.
 - **open**: requests are due at fixed instants, whether or not those before were answered, and
   latency counts from the instant at which a request was due: an API that stalls is not asked
   less for it (coordinated omission).

@@ -37,6 +37,10 @@ def main(
     rates: Annotated[
         str, typer.Option(help="Requests a second, comma-separated; max: as many as can be.")
     ] = "max",
+    by: Annotated[
+        str,
+        typer.Option(help="Who sends what has no rate, comma-separated: load, wrk (if installed)."),
+    ] = "load",
     domains: Annotated[int, typer.Option(min=1, max=100_000)] = 10_000,
     connections: Annotated[int, typer.Option(min=1, max=1000, help="With the rate max.")] = 16,
     seconds: Annotated[float, typer.Option(min=1, max=300, help="Of each load.")] = 10.0,
@@ -68,11 +72,12 @@ def main(
             for configuration in chosen:
                 api = stack.enter_context(serving(cluster, configuration))
                 for kind in kinds.split(","):
-                    for rate in rates.split(","):
+                    for rate, sender in _loads(rates, by):
                         figure = measure(
                             cluster,
                             configuration,
                             api,
+                            by=sender,
                             kind=kind,
                             domains=ids,
                             rate=None if rate == "max" else float(rate),
@@ -81,8 +86,8 @@ def main(
                         )
                         figures.append(figure)
                         progress.print(
-                            f"{configuration}, {kind} at {rate}: {figure.a_second:,.0f} a second, "
-                            f"p99 {figure.p99_ms:,.1f} ms",
+                            f"{configuration}, {kind} at {rate} by {sender}: "
+                            f"{figure.a_second:,.0f} a second, p99 {figure.p99_ms:,.1f} ms",
                             highlight=False,
                         )
         except pytest.fail.Exception as failure:
@@ -97,9 +102,27 @@ def main(
         json_file.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
 
+def _loads(rates: str, by: str) -> list[tuple[str, str]]:
+    """Return each rate with who sends at it."""
+    return [
+        (rate, sender)
+        for rate in rates.split(",")
+        for sender in (by.split(",") if rate == "max" else ["load"])
+    ]
+
+
 def _show(figures: list[Figure], *, ledger: dict[str, object], domains: int) -> None:
     table = Table(title=f"The API while {domains:,} domains are checked every minute")
-    for head in ("workers x threads", "requests", "rate", "done/s", "p50 ms", "p99 ms", "max ms"):
+    for head in (
+        "workers x threads",
+        "requests",
+        "by",
+        "rate",
+        "done/s",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+    ):
         table.add_column(head, justify="right")
     for head in ("CPU ms/request", "API", "PostgreSQL", "failed", "PSS MB"):
         table.add_column(head, justify="right")
@@ -108,6 +131,7 @@ def _show(figures: list[Figure], *, ledger: dict[str, object], domains: int) -> 
         table.add_row(
             one.configuration,
             one.kind,
+            one.by,
             "max" if one.rate is None else f"{one.rate:,.0f}",
             f"{one.a_second:,.0f}",
             f"{one.p50_ms:,.1f}",
@@ -120,6 +144,7 @@ def _show(figures: list[Figure], *, ledger: dict[str, object], domains: int) -> 
             f"{one.memory_mb:,.0f}",
         )
     console = Console()
+    console.width = max(console.width, 130)  # the whole table, also in a file
     console.print(table)
     console.print(f"ledger of the cluster meanwhile: {ledger}", highlight=False)
 

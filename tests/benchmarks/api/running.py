@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
 
 from tests.acceptance.cluster import Cluster, descendants, free_port
+from tests.benchmarks.api import wrk
 from tests.benchmarks.measure import Failed, cpu_seconds
 from tests.benchmarks.scale.processes import memory
 
@@ -42,6 +43,7 @@ class Figure:
     """What an API did under one load; latencies in milliseconds, CPU in seconds."""
 
     configuration: str
+    by: str
     kind: str
     rate: float | None
     requests: int
@@ -59,6 +61,18 @@ class Figure:
     def cpu_ms(self) -> float:
         """Milliseconds of CPU a request, the API's and PostgreSQL's."""
         return (self.cpu_api_s + self.cpu_database_s) / max(1, self.requests) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What came of the requests: counts, and latencies in milliseconds."""
+
+    good: int
+    failed: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
 
 
 @contextlib.contextmanager
@@ -128,25 +142,80 @@ def measure(
     configuration: Configuration,
     api: tuple[int, int],
     *,
+    by: str,
     kind: str,
     domains: Sequence[int],
     rate: float | None,
     connections: int,
     seconds: float,
 ) -> Figure:
-    """Put one load on an API; where ``rate`` is None, as much as so many connections can."""
+    """Put one load on an API; where ``rate`` is None, as much as so many connections can.
+
+    Args:
+        cluster: whose database it is.
+        configuration: of the API.
+        api: its port and the id of its process.
+        by: ``wrk``, or ``load`` for the program of that name.
+        kind: of requests, one of KINDS.
+        domains: the ids that are asked for.
+        rate: requests a second; only ``load`` can send at one.
+        connections: how many, where there is no rate.
+        seconds: for how long.
+
+    Raises:
+        Failed: the load could not be sent.
+    """
     port, pid = api
-    plan = {
-        "port": port,
-        "key": cluster.key,
-        "requests": requests_of(kind, domains),
-        "rate": rate,
-        "connections": connections,
-        "seconds": seconds,
-    }
+    requests = requests_of(kind, domains)
     database = cluster.pid_of("postgres")
     assert database is not None
     before = cpu_seconds([pid]), cpu_seconds([database])
+    if by == "wrk":
+        load = _by_wrk(port, cluster.key, requests, connections, seconds)
+    else:
+        plan = {
+            "port": port,
+            "key": cluster.key,
+            "requests": requests,
+            "rate": rate,
+            "connections": connections,
+            "seconds": seconds,
+        }
+        load = _by_load(plan)
+    held = memory([pid, *descendants(pid)])
+    return Figure(
+        configuration=str(configuration),
+        by=by,
+        kind=kind,
+        rate=rate,
+        requests=load.good,
+        failed=load.failed,
+        a_second=load.good / load.seconds,
+        p50_ms=load.p50_ms,
+        p99_ms=load.p99_ms,
+        max_ms=load.max_ms,
+        cpu_api_s=cpu_seconds([pid]) - before[0],
+        cpu_database_s=cpu_seconds([database]) - before[1],
+        memory_mb=held.pss / 1e6,
+        connections=connections,
+    )
+
+
+def _by_wrk(
+    port: int, key: str, requests: Sequence[Any], connections: int, seconds: float
+) -> _Load:
+    found = wrk.closed(port, key, requests, connections=connections, seconds=seconds)
+    return _Load(
+        good=found["requests"] - found["status"],
+        failed=found["status"] + found["broken"],
+        seconds=seconds,
+        p50_ms=found["p50"] / 1000,
+        p99_ms=found["p99"] / 1000,
+        max_ms=found["max"] / 1000,
+    )
+
+
+def _by_load(plan: Mapping[str, Any]) -> _Load:
     began = time.monotonic()
     with subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.api.load"],
@@ -154,26 +223,18 @@ def measure(
         stdout=subprocess.PIPE,
         env=dict(os.environ),
     ) as load:
-        output, _ = load.communicate(json.dumps(plan).encode(), timeout=seconds + 60)
+        output, _ = load.communicate(json.dumps(plan).encode(), timeout=plan["seconds"] + 60)
     took = time.monotonic() - began
     if load.returncode:
         raise Failed(f"the load ended with {load.returncode}")
     seen = json.loads(output)
     latencies = sorted(seen["latencies"])
     good = sum(count for status, count in seen["statuses"].items() if 200 <= int(status) < 300)
-    held = memory([pid, *descendants(pid)])
-    return Figure(
-        configuration=str(configuration),
-        kind=kind,
-        rate=rate,
-        requests=good,
+    return _Load(
+        good=good,
         failed=len(latencies) - good,
-        a_second=good / (seconds if rate is None else took),
+        seconds=plan["seconds"] if plan["rate"] is None else took,
         p50_ms=latencies[len(latencies) // 2] * 1000,
         p99_ms=latencies[int(len(latencies) * 0.99)] * 1000,
         max_ms=latencies[-1] * 1000,
-        cpu_api_s=cpu_seconds([pid]) - before[0],
-        cpu_database_s=cpu_seconds([database]) - before[1],
-        memory_mb=held.pss / 1e6,
-        connections=connections,
     )
