@@ -247,16 +247,17 @@ def _texts(values: Iterable[str | None]) -> str:
 
 VERDICT: Final = "((tls_download >> 58) & 63)::integer"
 KIND: Final = f"({_texts(Kind)})[1 + ((connect_wait >> 62) & 1)]"
-"""The view's columns of that name, for the one index that looks into the words."""
+"""The view's columns of that name, for the indexes that look into the words."""
 
 NOT_UP: Final = f"verdict <> {VERDICTS[State.UP, None]}"
 MANUAL: Final = f"kind = '{Kind.MANUAL.value}'"
-"""Conditions on the view which that index serves, as they stand here and not as parameters."""
+"""Conditions on the view, each with an index: they have to stand in a statement as they are here,
+and not as parameters."""
 
 
-def rare() -> str:
-    """Return what that index has of the table: the rows that most filters ask for."""
-    return f"{NOT_UP.replace('verdict', VERDICT)} OR {MANUAL.replace('kind', KIND)}"
+def stored(condition: str) -> str:
+    """Return one of those conditions on the table, as its index has it."""
+    return condition.replace("verdict", VERDICT).replace("kind", KIND)
 
 
 def view() -> str:

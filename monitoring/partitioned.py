@@ -82,6 +82,9 @@ class IndexParts(Operation):
             schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             schema_editor.execute(f"CREATE INDEX CONCURRENTLY {name} ON {part} {definition}")
             schema_editor.execute(f"ALTER INDEX {self._name} ATTACH PARTITION {name}")
+            # Of expressions in it plans know nothing yet, and a past partition, which nobody
+            # writes to, would never be analysed again.
+            schema_editor.execute(f"ANALYZE {part}")
 
     def database_backwards(
         self,

@@ -102,7 +102,7 @@ def test_partitions_that_were_there_get_an_index_of_the_table(transactional_db: 
     # What this process knows of may have been the partition of another test.
     partitions.forget()
     partitions.ensure([NOW])
-    name, state = "packedresult_rare", ProjectState()
+    name, state = "packedresult_by_verdict", ProjectState()
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_get_indexdef(%s::regclass)", [name])
         (definition,) = cursor.fetchone()
@@ -111,12 +111,12 @@ def test_partitions_that_were_there_get_an_index_of_the_table(transactional_db: 
         assert "ON ONLY" in definition
         # What an attempt that was broken off has left.
         part, *_ = parts_of(partitions.TABLE)
-        cursor.execute(f"CREATE INDEX {part}_rare ON {part} (domain_id)")
+        cursor.execute(f"CREATE INDEX {part}_verdict ON {part} (domain_id)")
         assert not is_valid(name)
         with connection.schema_editor(atomic=False) as editor:
             IndexParts(name).database_forwards("monitoring", editor, state, state)
         assert is_valid(name)
-        cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = %s", [f"{part}_rare"])
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = %s", [f"{part}_verdict"])
         (made,) = cursor.fetchone()
         assert made.partition(" USING ")[2] == definition.partition(" USING ")[2]
 
