@@ -12,6 +12,7 @@ a worker that never saw the network work cannot tell, and an outage unreported i
 
 import asyncio
 import contextlib
+import math
 import re
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -86,8 +87,8 @@ class Canaries:
         self._level: dict[Endpoint, int] = {}
         self._best: dict[Endpoint, int] = {}
         self._heard = {"names": -1.0, "way": -1.0}
+        # Until when there was silence: from one round of it on until somebody answers.
         self._dark = {"names": -1.0, "way": -1.0}
-        self._is_dark = False
         self._open: dict[object, tuple[float, str]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: asyncio.Task[Seen] | None = None
@@ -115,17 +116,18 @@ class Canaries:
     def _look(self) -> None:
         """Ask while checks wait: a cut that is mended before they end has to be known of.
 
-        Once silence was found it is asked for without a pause: a check that began in the last
-        seconds of a cut has lost its packets, and ends when all is well again.
+        And while there is silence, whether any wait or not, until it ends.
         """
         assert self._loop is not None
-        patience = 0.0 if self._is_dark else SLOW
-        self._loop.call_later(_SPACING if self._is_dark else SLOW, self._look)
+        self._loop.call_later(SLOW, self._look)
+        if math.inf in self._dark.values():
+            self._ask_again()
+            return
         now = time.monotonic()
         if self._next is not None or now - self._heard["way"] < SLOW > now - self._heard["names"]:
             return
         for started, url in islice(self._open.values(), _LOOKED_AT):
-            if now - started < patience:
+            if now - started < SLOW:
                 return  # so did all that began later
             host = urlsplit(url).hostname or ""
             named = not (":" in host or host.replace(".", "").isdigit())
@@ -144,16 +146,27 @@ class Canaries:
         if outcome.ip is not None and outcome.state is not State.INTERNAL:
             now = time.monotonic()
             if not is_here(outcome.ip):
-                self._heard["way"] = now
+                self._hear("way", now)
             if outcome.phases.dns_us is not None:
-                if self._heard["names"] < 0 and self._next is None:
+                if self._heard["names"] < 0:
                     # What a name server on this machine can tell shows while all is well.
-                    self._next = asyncio.get_running_loop().create_task(self._round())
-                self._heard["names"] = now
+                    self._ask_again()
+                self._hear("names", now)
         return True
+
+    def _hear(self, subject: str, now: float) -> None:
+        self._heard[subject] = now
+        self._dark[subject] = min(self._dark[subject], now)
+
+    def _ask_again(self) -> None:
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._round())
 
     async def judge(self, outcome: Outcome, *, started: float) -> Outcome:
         """Return the outcome of a check in doubt, or one that says it was the network.
+
+        A target is blamed only by a check that began when there was no silence, or no more: of
+        what lies between the last silence and the first answer after it nobody knows.
 
         Args:
             outcome: that ``clears`` does not clear.
@@ -174,6 +187,8 @@ class Canaries:
             # Whoever was asked before may have been found silent meanwhile.
             if await self._reaches(subject) and started > self._dark[subject]:
                 return outcome
+        elif self._dark[subject] == math.inf:
+            self._ask_again()
         words = (
             "none of this worker's name servers answers"
             if subject == "names"
@@ -187,8 +202,8 @@ class Canaries:
 
     async def _reaches(self, subject: str) -> bool:
         """Ask, or wait for the next that ask: an answer has to be later than the doubt."""
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_task(self._round())
+        self._ask_again()
+        assert self._next is not None
         seen = await asyncio.shield(self._next)
         found: bool | None = getattr(seen, subject)
         return found is not False
@@ -205,10 +220,10 @@ class Canaries:
         elif self._heard["way"] >= began:
             # Dead name servers alone are no cut network, as long as others answer.
             seen = Seen(seen.names, True)
-        silent = [subject for subject in self._dark if getattr(seen, subject) is False]
-        self._is_dark = bool(silent)
-        for subject in silent:
-            self._dark[subject] = time.monotonic()
+        now = time.monotonic()
+        for subject, answers in seen._asdict().items():
+            dark = math.inf if answers is False else min(self._dark[subject], now)
+            self._dark[subject] = dark
         return seen
 
     async def _ask_addresses(self) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import socket
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -36,6 +37,15 @@ async def ending(judge: Canaries, outcome: Outcome, started: float | None = None
     assert not judge.clears(outcome)
     began = time.monotonic() if started is None else started
     return (await judge.judge(outcome, started=began)).reason
+
+
+async def an_end(judge: Canaries) -> bool:
+    """Wait for the rounds under way; return whether there is no silence any more."""
+    while judge._next is not None:
+        await asyncio.shield(judge._next)
+    if judge._running is not None:
+        await asyncio.wait({judge._running})
+    return math.inf not in judge._dark.values()
 
 
 @contextlib.asynccontextmanager
@@ -131,6 +141,8 @@ def test_without_canaries_name_servers_tell_once_they_have_shown_that_they_can()
                 assert await ending(judge, silent()) is Reason.NO_NETWORK
                 assert await ending(judge, silent(Reason.DNS_TIMEOUT, None)) is Reason.NO_NETWORK
             names.known["."] = NODATA
+            assert await ending(judge, silent()) is Reason.NO_NETWORK
+            assert await an_end(judge)
             assert await ending(judge, silent()) is Reason.CONNECT_TIMEOUT
 
     run(work())
@@ -220,7 +232,66 @@ def test_a_check_that_saw_the_cut_is_no_witness_when_it_is_mended() -> None:
                 assert await ending(judge, silent()) is Reason.NO_NETWORK
             judge._addresses = [address]
             assert await ending(judge, silent(), began) is Reason.NO_NETWORK
+            assert await an_end(judge)
+            assert await ending(judge, silent(), began) is Reason.NO_NETWORK
             assert await ending(judge, silent()) is Reason.CONNECT_TIMEOUT
+
+    run(work())
+
+
+def test_between_the_last_silence_and_the_first_answer_nobody_is_blamed() -> None:
+    async def work() -> None:
+        async with canary() as address:
+            with hole() as silence:
+                judge = Canaries([silence], none)
+                assert await ending(judge, silent()) is Reason.NO_NETWORK
+            # Fails at once, as without a route, and the network is back before anybody is asked.
+            failed = time.monotonic()
+            judge._addresses = [address]
+            assert await ending(judge, silent(Reason.CONNECT_ERROR), failed) is Reason.NO_NETWORK
+            assert await an_end(judge)
+            assert await ending(judge, silent(Reason.CONNECT_ERROR)) is Reason.CONNECT_ERROR
+
+    run(work())
+
+
+def test_an_answer_of_others_ends_the_silence() -> None:
+    async def work() -> None:
+        with hole() as silence:
+            judge = Canaries([silence], none)
+            assert await ending(judge, silent()) is Reason.NO_NETWORK
+            began = time.monotonic()
+            assert judge.clears(answered("127.0.0.1"))
+            assert judge._dark["way"] == math.inf
+            assert judge.clears(answered())
+            assert began < judge._dark["way"] < math.inf
+            began = time.monotonic()
+            assert judge.clears(answered())
+            assert await ending(judge, silent(), began) is Reason.CONNECT_TIMEOUT
+
+    run(work())
+
+
+def test_silence_is_watched_to_its_end_though_no_check_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(canaries, "SLOW", 0.1)
+
+    async def work() -> None:
+        async with canary() as address:
+            with hole() as silence:
+                judge = Canaries([silence], none)
+
+                async def fails(*_: Any) -> Outcome:
+                    return silent(Reason.CONNECT_ERROR)
+
+                far = Target(url=f"http://{FAR}/")
+                assert (await judge.watching(fails)(far, 0)).reason is Reason.NO_NETWORK
+            judge._addresses = [address]
+            async with asyncio.timeout(10):
+                while judge._dark["way"] == math.inf:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+            assert (await judge.watching(fails)(far, 0)).reason is Reason.CONNECT_ERROR
 
     run(work())
 
@@ -254,39 +325,6 @@ def test_a_cut_that_is_mended_before_the_check_ends_is_known_of(
             monkeypatch.setattr(judge, "_ask_addresses", count)
             await judge.watching(waits)(Target(url="http://127.0.0.1/"), 0)
             assert asked == 1  # for its end, which is of elsewhere; not while it waits
-
-    run(work())
-
-
-def test_a_check_that_begins_in_a_cut_known_of_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(canaries, "SLOW", 0.1)
-
-    async def work() -> None:
-        async with canary() as address:
-            with hole() as silence:
-                judge = Canaries([silence], none)
-
-                async def waits(*_: Any) -> Outcome:
-                    await asyncio.sleep(2)
-                    return silent()
-
-                async def outlives(*_: Any) -> Outcome:
-                    await asyncio.sleep(2)
-                    judge._addresses = [address]
-                    await asyncio.sleep(1)
-                    return silent()
-
-                far = Target(url=f"http://{FAR}/")
-                assert (await judge.watching(waits)(far, 0)).reason is Reason.NO_NETWORK
-                monkeypatch.setattr(canaries, "SLOW", 10.0)
-                while judge._next is not None:
-                    await asyncio.shield(judge._next)
-                if judge._running is not None:
-                    await asyncio.wait({judge._running})
-                assert (await judge.watching(outlives)(far, 0)).reason is Reason.NO_NETWORK
-                assert (await judge.watching(outlives)(far, 0)).reason is Reason.CONNECT_TIMEOUT
 
     run(work())
 
