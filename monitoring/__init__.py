@@ -13,6 +13,7 @@ The way of the data, one module a step::
     recorder   what has ended, in chunks, in a thread beside the loop
     recording  outcomes become Result rows, once
     folding    new rows move DomainState, in the order of their slots
+    hindsight  those that come after newer ones put the transitions before these right
     verdict    (state, outcome) -> state, transition?; a pure function
     history    what people read: pages, present states
     accounting  the ledger's equation, by minute, domain and location

@@ -1,7 +1,8 @@
 """Rows that went into the ledger move the states of their domains, in the order of their slots.
 
 A chunk costs two statements where nothing changed, which is nearly always: a lock and a
-look. What changed is written by set, however many domains it is.
+look. What changed is written by set, however many domains it is. A row that comes after a newer
+one moves no state any more; what it tells of the past is in ``monitoring.hindsight``.
 """
 
 import json
@@ -15,13 +16,11 @@ from typing import Any, Final
 from django.db import connection
 
 from monitoring.arrays import array_literal
+from monitoring.hindsight import Place, revise
 from monitoring.ledger import Row
 from monitoring.probes.outcome import Certificate
 from monitoring.probes.states import State
 from monitoring.verdict import is_slow, next_state
-
-Place = tuple[int, int]
-"""A domain's id and a location's."""
 
 _LOCK: Final = "SELECT pg_advisory_xact_lock(shelf) FROM unnest(%s::bigint[]) shelf"
 _SHELF: Final = 1024
@@ -31,7 +30,8 @@ each domain of a chunk would fill it; the domains of a batch lie close together.
 _MISSED: Final = State.MISSED  # by its class an enumeration's member takes a microsecond to look up
 _STATES: Final = {state.value: state for state in State}
 _PRESENT: Final = """
-    SELECT domain_id, location_id, state, certificate::text, slow FROM monitoring_domainstate
+    SELECT domain_id, location_id, state, slot, certificate::text, slow
+    FROM monitoring_domainstate
     WHERE domain_id = ANY(%s::bigint[])
 """
 _NEWER: Final = """
@@ -83,6 +83,7 @@ _SHOW: Final = """
 @dataclass(frozen=True, slots=True)
 class _Present:
     state: State | None = None
+    slot: datetime | None = None
     certificate: str | None = None
     slow: bool = False
 
@@ -120,6 +121,15 @@ def fold(rows: Sequence[Row]) -> None:
         return
     newer = _newer(moving)
     there = _still_there(sorted({domain_id for domain_id, _ in moving}))
+    late = {
+        place: slots
+        for place, latest in newer.items()
+        if place in present
+        and place[0] in there
+        and (slots := [row.slot for row in moving[place] if row.slot < latest])
+    }
+    if late:
+        _look_back(late, present, until=max(newer.values()))
     changes: list[_Change] = []
     shown: dict[Place, Certificate | None] = {}
     lanes: dict[Place, bool] = {}
@@ -131,7 +141,7 @@ def fold(rows: Sequence[Row]) -> None:
         state = known.state
         for row in chain:
             if latest is not None and latest > row.slot:
-                continue  # something newer was folded before: this row is only history
+                continue  # something newer was folded before
             after = next_state(state, row.outcome.state)
             if after is not None and after is not state:
                 changes.append(_Change(row, state, after))
@@ -154,6 +164,7 @@ def _moves(chain: Sequence[Row], known: _Present) -> bool:
     """Return whether a chain may change anything."""
     return any(
         row.outcome.state is not known.state
+        or (known.slot is not None and row.slot < known.slot)
         or is_slow(row.outcome, before=known.slow) is not known.slow
         or (_says_something(row) and _text(row.outcome.certificate) != known.certificate)
         for row in chain
@@ -201,10 +212,11 @@ def _lock_and_look(domain_ids: Sequence[int]) -> dict[Place, _Present]:
         return {
             (domain_id, location_id): _Present(
                 _STATES[state],
+                slot,
                 None if text is None else json.dumps(json.loads(text), sort_keys=True),
                 slow,
             )
-            for domain_id, location_id, state, text, slow in cursor.fetchall()
+            for domain_id, location_id, state, slot, text, slow in cursor.fetchall()
         }
 
 
@@ -224,6 +236,19 @@ def _still_there(domain_ids: Sequence[int]) -> set[int]:
     with connection.cursor() as cursor:
         cursor.execute(_STILL_THERE, [array_literal(domain_ids)])
         return {domain_id for (domain_id,) in cursor.fetchall()}
+
+
+def _look_back(
+    late: Mapping[Place, list[datetime]], present: Mapping[Place, _Present], *, until: datetime
+) -> None:
+    """Put right what transitions say of the time before the newest rows."""
+    since = {place: slot for place in late if (slot := present[place].slot) is not None}
+    lacking, moved = revise(late, since, until=until)
+    with connection.cursor() as cursor:
+        if lacking:
+            cursor.execute(_REMEMBER, _columns([each.transition for each in lacking]))
+        if moved:
+            cursor.execute(_MOVE, _columns([each.present for each in moved]))
 
 
 def _write(

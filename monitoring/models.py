@@ -165,7 +165,10 @@ class DomainState(models.Model):
 
 
 class Transition(models.Model):
-    """One change of a DomainState, append-only.
+    """One change of what a location saw of a domain, by slot.
+
+    They are what a replay of the rows gives: one that comes late adds its own, and may correct or
+    take back the one after it (``monitoring.hindsight``).
 
     The domain is no foreign key in the database: who deletes one waits for no million rows, which
     retention deletes in pieces. ``txid`` is the transaction that wrote the row, 0 where that is

@@ -43,7 +43,9 @@ leave out thousands in a row make short pages, even empty ones: go on for as lon
 `order=oldest` is a feed to follow: they come in the order in which they became visible, and
 `next` is never null. Ask for it again and again, for as long as you like: each transition comes
 exactly once, also those that were recorded late. Where `more` is true, ask for the next page at
-once, however few this one has; else nothing more is there yet: wait a few seconds. Keep the
+once, however few this one has; else nothing more is there yet: wait a few seconds. A check that
+ended after a later one puts its changes where its slot is; where it was the first to find what
+that one found, the change of the later slot is taken back, and the earlier one comes. Keep the
 filters as they are. A cursor of a database that was restored elsewhere is refused (422): begin
 anew, with `from`.
 """

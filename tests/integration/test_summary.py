@@ -120,6 +120,28 @@ def test_a_pause_is_no_downtime(
     assert day["unseen_us"] > us(4 * HOUR)
 
 
+def test_checks_that_end_after_later_ones_are_incidents_all_the_same(
+    client: Client, make_domain: MakeDomain, location: Location, present: datetime
+) -> None:
+    domain = make_domain(since=present - HOUR)
+    down: dict[str, Any] = {"state": State.DOWN, "reason": Reason.TIMEOUT}
+    when = slots(present - 30 * MINUTE, present, MINUTE)
+    store(domain.pk, location, when[::2])
+    for slot in when[1::2]:  # each takes longer than the interval
+        store(domain.pk, location, [slot], **down)
+
+    path = f"/api/monitoring/{domain.pk}"
+    changes = client.get(f"{path}/transitions").json()["items"]
+    told = [(datetime.fromisoformat(each["slot"]), each["to_state"]) for each in changes]
+    assert told == list(zip(when[::-1], ["down", "up"] * 15, strict=True))
+    assert changes[0]["reason"] == "timeout"
+    assert [each["from_state"] for each in changes] == ["up", "down"] * 14 + ["up", None]
+    found = client.get(f"{path}/incidents").json()["items"]
+    assert [each["failed_checks"] for each in found] == [1] * 15
+    windows = client.get(f"{path}/summary").json()["windows"]
+    assert (windows[0]["down"], windows[0]["incidents"]) == (15, 15)
+
+
 def test_a_location_that_was_taken_away_ends_its_incident(
     client: Client, make_domain: MakeDomain, location: Location, present: datetime
 ) -> None:
