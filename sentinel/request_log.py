@@ -74,18 +74,37 @@ def _streamed(
     name: str,
 ) -> Iterator[bytes]:
     sent = 0
+    aborted_by = None
     with structlog.contextvars.bound_contextvars(request_id=name):
         try:
             if request.method != "HEAD":
                 for part in parts:
                     sent += len(part)
                     yield part
+        except GeneratorExit:
+            aborted_by = "client"  # who has gone, or read too slowly
+            raise
+        except BaseException:
+            aborted_by = "server"
+            raise
         finally:
-            _say(request, request.method or "", response.status_code, sent, began)
+            method, status = request.method or "", response.status_code
+            _say(request, method, status, sent, began, aborted_by=aborted_by)
 
 
-def _say(request: HttpRequest, method: str, status: int, size: int, began: float) -> None:
+def _say(
+    request: HttpRequest,
+    method: str,
+    status: int,
+    size: int,
+    began: float,
+    *,
+    aborted_by: str | None = None,
+) -> None:
     level = _level(request.path, status)
+    if aborted_by is not None:
+        # Its status was sent before it broke off, and says nothing of that.
+        level = max(level, logging.WARNING if aborted_by == "client" else logging.ERROR)
     if level < logging.ERROR and not settings.SENTINEL_ACCESS_LOG:
         return
     key = getattr(getattr(request, "auth", None), "prefix", None)
@@ -97,6 +116,7 @@ def _say(request: HttpRequest, method: str, status: int, size: int, began: float
         status=status,
         ms=round((time.perf_counter() - began) * 1000, 1),
         bytes=size,
+        **({"aborted_by": aborted_by} if aborted_by else {}),
         **({"key": key} if key else {}),
     )
 

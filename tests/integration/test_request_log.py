@@ -118,6 +118,40 @@ def test_a_stream_is_a_line_at_its_end(caplog: pytest.LogCaptureFixture) -> None
     assert b"".join(response.streaming_content) == b"12345"
     (line,) = lines(caplog)
     assert (line["bytes"], line["request_id"]) == (5, "flow")
+    assert "aborted_by" not in line
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+def test_a_stream_that_breaks_off_says_so_and_by_whom(
+    db: None, caplog: pytest.LogCaptureFixture, settings: Any
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def parts() -> Iterator[bytes]:
+        yield b"12"
+        raise RuntimeError("cannot be")
+
+    def view(_: HttpRequest) -> Any:
+        return StreamingHttpResponse(parts())
+
+    def answer() -> Any:
+        return RequestLogMiddleware(view)(RequestFactory().get("/x"))
+
+    left = answer()
+    assert next(iter(left)) == b"12"
+    left.close()  # as the server does when its client has gone
+    with pytest.raises(RuntimeError):
+        list(answer())
+    settings.SENTINEL_ACCESS_LOG = False
+    with pytest.raises(RuntimeError):
+        list(answer())
+    told = [(line["status"], line["bytes"], line["aborted_by"], line["level"])
+            for line in lines(caplog)]  # fmt: skip
+    assert told == [
+        (200, 2, "client", "warning"),
+        (200, 2, "server", "error"),
+        (200, 2, "server", "error"),
+    ]
     assert structlog.contextvars.get_contextvars() == {}
 
 
