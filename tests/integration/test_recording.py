@@ -11,7 +11,7 @@ from django.db import connection
 
 from domains.audit import OPERATOR
 from domains.models import Domain
-from domains.services import create_domain, delete_domain
+from domains.services import change_domain, create_domain, delete_domain
 from monitoring import history
 from monitoring.ledger import Row
 from monitoring.models import DomainState, Location, Transition
@@ -164,6 +164,24 @@ def test_locations_have_states_of_their_own_and_the_worst_is_shown(
     assert known.last_result is not None
     record([row(domain, paris, 1, UP)])
     assert history.present([domain.pk])[domain.pk].state == "up"
+
+
+def test_the_last_result_is_of_a_location_that_the_domain_still_has(
+    make_domain: MakeDomain, location: Location
+) -> None:
+    domain = make_domain(locations=["local", "paris"])
+    paris = Location.objects.create(name="paris")
+    record([row(domain, location, 0, UP), row(domain, paris, 1, DOWN)])
+
+    def shown() -> str | None:
+        last = history.present([domain.pk])[domain.pk].last_result
+        return last and last.location.name
+
+    assert shown() == "paris"
+    change_domain(domain.pk, {"locations": ["local"]}, by=OPERATOR, now=NOW)
+    assert shown() == "local"
+    change_domain(domain.pk, {"locations": ["rome"]}, by=OPERATOR, now=NOW)
+    assert domain.pk not in history.present([domain.pk])
 
 
 @pytest.mark.django_db(transaction=True)
