@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django.db import connection
-from django.db.models import Value
+from django.db.models import Exists, OuterRef, Value
 from django.db.models.functions import Greatest
 
 from domains.models import Domain, Horizon, PastSchedule
@@ -19,8 +19,19 @@ _NOTHING_TAKEN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def forget_schedules(*, before: datetime) -> None:
-    """Delete the past schedules that ended before an instant whose slots nobody asks for."""
-    PastSchedule.objects.filter(until__lt=before).delete()
+    """Delete the past schedules that ended before an instant whose slots nobody asks for.
+
+    The last of a domain stays where none had begun again by then: that it was paused is known by
+    that alone, however long ago it was.
+    """
+    domain = Domain.objects.filter(pk=OuterRef("domain_id"))
+    present = domain.filter(scheduled_since__gte=OuterRef("until"), scheduled_since__lte=before)
+    later = PastSchedule.objects.filter(
+        domain_id=OuterRef("domain_id"), since__gte=OuterRef("until"), since__lte=before
+    )
+    PastSchedule.objects.filter(
+        Exists(later) | Exists(present) | ~Exists(domain), until__lt=before
+    ).delete()
 
 
 def take_schedules(*, until: datetime) -> datetime:

@@ -175,7 +175,7 @@ def test_the_last_result_is_of_a_location_that_the_domain_still_has(
 
     def shown() -> str | None:
         last = history.present([domain.pk])[domain.pk].last_result
-        return last and last.location.name
+        return None if last is None else last.location.name
 
     assert shown() == "paris"
     change_domain(domain.pk, {"locations": ["local"]}, by=OPERATOR, now=NOW)

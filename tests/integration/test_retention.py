@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,10 +14,11 @@ from django.test import override_settings
 from domains.audit import OPERATOR
 from domains.clock import database_now
 from domains.models import PastSchedule
-from domains.services import delete_domain
-from monitoring import dispatch, ledger, partitions, retention, tasks
+from domains.services import change_domain, delete_domain
+from monitoring import dispatch, downtimes, ledger, partitions, retention, tasks
+from monitoring.incidents import reliability
 from monitoring.ledger import Row
-from monitoring.models import Batch, Location, Tick
+from monitoring.models import Batch, Location, Tick, Transition
 from monitoring.packing import Kind
 from monitoring.partitions import Partition
 from monitoring.probes.outcome import Outcome
@@ -296,6 +298,34 @@ def test_ticks_are_kept_as_long_as_the_rows_of_their_day_and_schedules_as_transi
     assert not Tick.objects.exists()
     assert PastSchedule.objects.exists()
     retention.retain(now=NOW + retention.TRANSITIONS_KEPT + 4 * HOUR, keep=30 * DAY)
+    assert not PastSchedule.objects.exists()
+
+
+def test_a_pause_is_known_for_as_long_as_anybody_may_ask_for_its_time(
+    bare: Location, make_domain: MakeDomain
+) -> None:
+    domain = make_domain(interval=60)
+    down = {"slot": NOW, "to_state": "down", "reason": "timeout"}
+    Transition.objects.create(domain=domain, location=bare, **down)
+
+    def change(days: int, **fields: Any) -> None:
+        change_domain(domain.pk, fields, by=OPERATOR, now=NOW + days * DAY)
+
+    change(1, enabled=False)
+    change(200, locations=["local", "paris"])
+    change(900, enabled=True)
+    change(950, interval=300)
+    now = NOW + 1000 * DAY
+    retention.retain(now=now, keep=30 * DAY)
+    domain.refresh_from_db()
+    found = downtimes.timeline(domain, now - 365 * DAY, now)
+    times = reliability(found.parts, start=now - 365 * DAY, end=now)
+    assert (times.downtime, times.unseen) == (100 * DAY, 265 * DAY)
+    retention.retain(now=NOW + 899 * DAY + retention.TRANSITIONS_KEPT, keep=30 * DAY)
+    assert PastSchedule.objects.count() == 2
+    retention.retain(now=NOW + 901 * DAY + retention.TRANSITIONS_KEPT, keep=30 * DAY)
+    assert PastSchedule.objects.count() == 1
+    retention.retain(now=NOW + 960 * DAY + retention.TRANSITIONS_KEPT, keep=30 * DAY)
     assert not PastSchedule.objects.exists()
 
 
