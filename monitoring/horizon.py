@@ -17,8 +17,10 @@ returns, and T a transaction of this database with a number below H:
   session's database and the number of its transaction, one after the other. T had its place
   before that, being in S; for its number to stand beside another database the place must have
   changed hands in between, and T have ended: before the next statement, which is enough.
-- What is not known holds the horizon back: transactions that have ended since S, were prepared
-  for a two-phase commit, or are of sessions that are hidden from the role or have no database.
+- One that was prepared for a two-phase commit has no session any more, and may wait for weeks.
+  ``pg_prepared_xacts`` has its number and its database, side by side, until it ends.
+- What is not known holds the horizon back: transactions that have ended since S, are just being
+  prepared, or are of sessions that are hidden from the role or have no database.
   It may thus be lower than one that was returned before; who goes on from that has nothing to
   read until it is reached again.
 - S has the numbers of whole transactions, never of savepoints; so have ``backend_xid`` and what
@@ -42,7 +44,10 @@ _HORIZON: Final = """
          FROM pg_snapshot_xip(pg_current_snapshot()) AS open(xid)
          WHERE NOT EXISTS (
              SELECT FROM pg_stat_activity
-             WHERE backend_xid = open.xid::xid AND datname <> current_database()))
+             WHERE backend_xid = open.xid::xid AND datname <> current_database())
+           AND NOT EXISTS (
+             SELECT FROM pg_prepared_xacts
+             WHERE transaction = open.xid::xid AND database <> current_database()))
     ) FROM pg_control_system()
 """
 

@@ -45,7 +45,14 @@ def pytest_configure(config: pytest.Config) -> None:
     with (FOLDER / "servers.log").open("ab") as log:
         _processes.append(
             subprocess.Popen(
-                [*embedded.postgres_argv(FOLDER), "-c", "fsync=off", "-c", "max_connections=200"],
+                [
+                    *embedded.postgres_argv(FOLDER),
+                    *("-c", "fsync=off", "-c", "max_connections=200"),
+                    *(
+                        "-c",
+                        "max_prepared_transactions=4",
+                    ),  # who has them shares its server with us
+                ],
                 stdout=log,
                 stderr=log,
                 cwd="/",

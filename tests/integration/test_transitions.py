@@ -380,8 +380,9 @@ def test_a_late_commit_comes_after_what_was_read(
     assert follower.seen == list(Transition.objects.order_by("slot").values_list("id", flat=True))
 
 
+@pytest.mark.parametrize("is_prepared", [False, True])
 def test_a_long_transaction_of_another_database_holds_nothing_back(
-    follow: Client, writers: list[ThreadPoolExecutor]
+    follow: Client, writers: list[ThreadPoolExecutor], is_prepared: bool
 ) -> None:
     location = Location.objects.create(name="local")
     domain = create_domain({"name": "one", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW).pk
@@ -389,11 +390,39 @@ def test_a_long_transaction_of_another_database_holds_nothing_back(
     given = connection.get_connection_params()
     elsewhere = {key: given[key] for key in ("host", "port", "user", "password") if key in given}
     with psycopg.connect(dbname="postgres", **elsewhere) as other:
-        other.execute("SELECT pg_current_xact_id()")
-        row = change(domain, location, 1)
-        row.save()
-        follower.catch_up(1)
-        assert follower.seen == [row.pk]
+        name = other.xid(1, "long", str(domain))
+        other.tpc_begin(name)
+        other.execute("CREATE TABLE written (id integer)")
+        if is_prepared:
+            other.tpc_prepare()
+        try:
+            row = change(domain, location, 1)
+            row.save()
+            follower.catch_up(1)
+            assert follower.seen == [row.pk]
+        finally:
+            other.tpc_rollback()
+
+
+def test_a_transaction_that_was_prepared_here_holds_the_feed_back(
+    follow: Client, writers: list[ThreadPoolExecutor]
+) -> None:
+    location = Location.objects.create(name="local")
+    domain = create_domain({"name": "one", "url": "http://127.0.0.1:1/"}, by=OPERATOR, now=NOW).pk
+    follower = Follower(follow, "/api/monitoring/transitions")
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.tpc_begin(other.xid(1, "here", str(domain)))
+        other.execute("UPDATE domains_domain SET name = 'two' WHERE id = %s", [domain])
+        other.tpc_prepare()
+        first, second = change(domain, location, 1), change(domain, location, 2)
+        try:
+            first.save()
+            assert follower.read() == 0
+        finally:
+            other.tpc_rollback()
+        second.save()
+        follower.catch_up(2)
+        assert follower.seen == [first.pk, second.pk]
 
 
 def test_a_horizon_that_is_lower_than_before_brings_nothing_back(
