@@ -131,7 +131,9 @@ def incidents(
     """List the times in which a domain was down, newest first.
 
     One begins at the first slot found down and ends at the first found up or degraded, over all
-    locations; what `internal` and pauses do to it stands in the summary's `counting`.
+    locations; what `internal` and pauses do to it stands in the summary's `counting`. Where tens
+    of thousands of changes lie between, a page is short, even empty: go on for as long as there
+    is a `next`.
     """
     domain = get_domain(domain_id)
     place = None if location is None else known_location(location).pk

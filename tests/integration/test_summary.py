@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from domains.audit import OPERATOR
 from domains.clock import database_now
+from domains.paging import encode_cursor
 from domains.services import change_domain
 from monitoring import downtimes, rollups
 from monitoring.api.summary import WINDOWS
@@ -196,7 +197,7 @@ def test_a_cursor_of_another_list_is_refused(client: Client, make_domain: MakeDo
     assert client.get(path, {"cursor": "nonsense"}).status_code == 422
 
 
-@pytest.mark.parametrize("most", [20_000, 100])
+@pytest.mark.parametrize("most", [20_000, 100, 7])
 def test_every_incident_is_on_one_page(
     client: Client,
     make_domain: MakeDomain,
@@ -226,6 +227,82 @@ def test_every_incident_is_on_one_page(
     starts = [each["start"] for each in found]
     assert len(starts) == len(set(starts)) == 700
     assert starts == sorted(starts, reverse=True)
+
+
+def pages(client: Client, domain_id: int, **query: Any) -> tuple[list[Any], int]:
+    """Return the incidents of all pages, and how many pages there are."""
+    body = client.get(f"/api/monitoring/{domain_id}/incidents", query).json()
+    found, number = list(body["items"]), 1
+    while body["next"]:
+        body = client.get(body["next"]).json()
+        found, number = found + body["items"], number + 1
+    return found, number
+
+
+def test_an_incident_of_many_changes_is_one(
+    client: Client,
+    make_domain: MakeDomain,
+    location: Location,
+    present: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One location is down for long, while another goes up and down all the time."""
+    paris = Location.objects.create(name="paris")
+    domain = make_domain(since=present - 30 * DAY, locations=["local", "paris"])
+    begin = present - 20 * HOUR
+    store(domain.pk, location, [begin, begin + 2 * HOUR, begin + 19 * HOUR])
+    down: dict[str, Any] = {"state": State.DOWN, "reason": Reason.TIMEOUT}
+    store(domain.pk, location, slots(begin + HOUR, begin + 2 * HOUR, 10 * MINUTE), **down)
+    store(domain.pk, paris, [begin + 3 * HOUR], state=State.DOWN, reason=Reason.CLOSED)
+    for number, slot in enumerate(slots(begin + 4 * HOUR, begin + 15 * HOUR, MINUTE)):
+        ending: dict[str, Any] = [{}, down, {"state": State.INTERNAL, "reason": Reason.NO_NETWORK}][
+            number % 3
+        ]
+        store(domain.pk, location, [slot], **ending)
+    store(domain.pk, paris, [begin + 16 * HOUR])
+    whole, _ = pages(client, domain.pk)
+    assert [each["duration_us"] for each in whole] == [us(16 * HOUR), us(HOUR)]
+    assert (whole[0]["reason"], whole[0]["locations"]) == ("closed", ["paris", "local"])
+    assert (whole[0]["downtime_us"], whole[0]["unseen_us"]) == (us(13 * HOUR), us(3 * HOUR))
+
+    monkeypatch.setattr(downtimes, "MOST_CHANGES", 100)
+    assert pages(client, domain.pk, limit=1) == (whole, 2)
+    monkeypatch.setattr(downtimes, "MOST_READS", 3)
+    parts, _ = pages(client, domain.pk)
+    assert len(parts) == 4
+    assert sum(each["duration_us"] for each in parts[:-1]) == whole[0]["duration_us"]
+    assert parts[-1] == whole[-1]
+
+
+def test_incidents_behind_many_changes_that_are_none_are_found(
+    client: Client,
+    make_domain: MakeDomain,
+    location: Location,
+    present: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(downtimes, "MOST_CHANGES", 20)
+    monkeypatch.setattr(downtimes, "MOST_READS", 2)
+    domain = make_domain(since=present - 9 * DAY)
+    begin = present - 10 * HOUR
+    store(domain.pk, location, [begin], state=State.DOWN, reason=Reason.CLOSED)
+    for slot in slots(begin + HOUR, begin + 3 * HOUR, 2 * MINUTE):
+        store(domain.pk, location, [slot])
+        store(domain.pk, location, [slot + MINUTE], state=State.INTERNAL, reason=Reason.NO_NETWORK)
+    (one,), number = pages(client, domain.pk)
+    assert (one["duration_us"], number) == (us(HOUR), 4)
+
+
+def test_a_cursor_that_lies_ahead_tells_nothing_of_the_future(
+    client: Client, make_domain: MakeDomain, location: Location, present: datetime
+) -> None:
+    domain = make_domain(since=present - 9 * DAY)
+    store(domain.pk, location, [present - HOUR], state=State.DOWN, reason=Reason.CLOSED)
+    made_up = encode_cursor((present + 999 * DAY).isoformat())
+    path = f"/api/monitoring/{domain.pk}/incidents"
+    (one,) = client.get(path, {"cursor": made_up}).json()["items"]
+    assert one["end"] is None
+    assert one["duration_us"] < us(HOUR + 5 * MINUTE)
 
 
 def test_failed_checks_are_the_same_by_roll_ups(
