@@ -172,7 +172,10 @@ def stretches(
         if isinstance(event, Watch):
             watch, members = event, event.locations
         else:
-            voices[event.location] = voices.get(event.location, _NEW).then(event.state)
+            # Of one that is just given back to the domain, what it said before is long past.
+            is_known = members is None or event.location in members
+            known = voices.get(event.location, _NEW) if is_known else _NEW
+            voices[event.location] = known.then(event.state)
         if place + 1 < len(events) and _when(events[place + 1]) == when:
             continue  # what happens at one instant happens together
         down = _down(members, voices)

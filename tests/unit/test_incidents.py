@@ -58,8 +58,11 @@ def minute_by_minute(
             if when <= minute:
                 state = changes[when, place]
                 sees[place] = state
+                before = [watches[since] for since in sorted(watches) if since < max(when, 1)]
                 if state is not State.INTERNAL:
                     target[place] = state
+                elif before and place not in before[-1][0]:
+                    target[place] = None  # it is given back, and has not seen the target yet
         past = [watches[when] for when in sorted(watches) if when <= minute]
         members, paused = past[-1] if past else (frozenset(PLACES), False)
         down = any(target.get(place) is State.DOWN for place in members)
@@ -196,8 +199,9 @@ def test_a_location_that_is_given_back_counts_from_its_first_check_on() -> None:
     told = ((1, 2, "up"), (3, 1, "down"))
     old, new = incidents(*told, watches=watches)
     assert (old.end, new.start, new.locations) == (at(6), at(20.5), [1])
-    (one,) = incidents(*told, (20.5, 1, "up"), watches=watches)
-    assert one == old
+    for first in ("up", "internal"):  # which is our blindness, and no sight of the target
+        (one,) = incidents(*told, (20.5, 1, first), watches=watches)
+        assert one == old
 
 
 def test_where_all_locations_are_others_nobody_sees_until_their_first_check() -> None:
