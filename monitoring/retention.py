@@ -96,11 +96,12 @@ def retain(*, now: datetime, keep: timedelta) -> None:
     bereft.forget_days(piece=piece, pieces=PIECES, seconds=PIECE_SECONDS)
     Batch.objects.filter(finished_at__lt=now - BATCHES_KEPT).delete()
     crew.forget(now=now)
-    # What was expected of a day is kept as long as its rows may be, and by which schedules as
-    # long as transitions: that nobody looked is part of what these say.
+    # What was expected is kept exactly as long as the rows of it, and by which schedules as long
+    # as transitions: that nobody looked is part of what these say.
     day = datetime.combine(oldest.date(), datetime.min.time(), oldest.tzinfo)
     forget_schedules(before=min(day, now - TRANSITIONS_KEPT))
-    Tick.objects.filter(instant__lt=day).delete()
+    first = next((each.start for each in partitions.existing() if each.start <= oldest), day)
+    Tick.objects.filter(instant__lt=first).delete()
 
 
 def tighten(*, now: datetime) -> None:

@@ -16,6 +16,7 @@ from domains.clock import database_now
 from domains.models import PastSchedule
 from domains.services import change_domain, delete_domain
 from monitoring import dispatch, downtimes, ledger, partitions, retention, tasks
+from monitoring.accounting import accounts
 from monitoring.incidents import reliability
 from monitoring.ledger import Row
 from monitoring.models import Batch, Location, Tick, Transition
@@ -299,6 +300,17 @@ def test_ticks_are_kept_as_long_as_the_rows_of_their_day_and_schedules_as_transi
     assert PastSchedule.objects.exists()
     retention.retain(now=NOW + retention.TRANSITIONS_KEPT + 4 * HOUR, keep=30 * DAY)
     assert not PastSchedule.objects.exists()
+
+
+def test_the_ledger_is_balanced_where_a_day_is_dropped_hour_by_hour(bare: Location) -> None:
+    kept = [NOW - DAY, NOW]
+    for slot in [NOW - DAY - HOUR, *kept]:
+        Tick.objects.create(instant=slot, swept_at=NOW, expected=1)
+    with HOURLY:
+        record(rows(1, bare, NOW - DAY - HOUR, *kept))
+    retention.retain(now=NOW + 30 * timedelta(minutes=1), keep=DAY)
+    (account,) = accounts(NOW - 2 * DAY, NOW + HOUR)
+    assert (account.expected, account.up, account.balanced) == (2, 2, True)
 
 
 def test_a_pause_is_known_for_as_long_as_anybody_may_ask_for_its_time(
