@@ -57,6 +57,8 @@ class AnyOf(Func):
 class Present:
     """The state of a domain over its locations, since when, and its newest result.
 
+    ``since`` is from when on all its locations found it up; or where it is worse, from when on
+    one that finds it so has done so without a break, whatever others say meanwhile.
     ``tls_expires_at`` is the soonest end of a certificate that any location was shown, and
     ``certificate`` that one.
     """
@@ -104,7 +106,9 @@ def present(domain_ids: Sequence[int]) -> dict[int, Present]:
     for domain_id in states.keys() | newest.keys():
         rows = states.get(domain_id, [])
         state = worst([State(row.state) for row in rows])
-        since = max((row.since for row in rows if row.state == state), default=None)
+        since = (max if state is State.UP else min)(
+            (row.since for row in rows if row.state == state), default=None
+        )
         shown = [row for row in rows if row.tls_expires_at is not None]
         soonest = min(shown, key=attrgetter("tls_expires_at"), default=None)
         known[domain_id] = Present(

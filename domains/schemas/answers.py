@@ -109,7 +109,13 @@ class DomainOut(Schema):
     created_at: datetime
     updated_at: datetime
     state: State | None
-    since: datetime | None
+    since: Annotated[
+        datetime | None,
+        Field(
+            description="When the last of its locations found it up; where it is worse, since when "
+            "one that finds it so has done so without a break."
+        ),
+    ]
     last_result: LastResult | None
     tls_expires_at: Annotated[
         datetime | None,

@@ -183,7 +183,13 @@ class SummaryOut(Schema):
 
     domain_id: int
     state: PresentState | None
-    since: datetime | None
+    since: Annotated[
+        datetime | None,
+        Field(
+            description="When the last of its locations found it up; where it is worse, since when "
+            "one that finds it so has done so without a break."
+        ),
+    ]
     tls_expires_at: Annotated[
         datetime | None,
         Field(description="When the target's certificate ends; the soonest over its locations."),

@@ -166,6 +166,25 @@ def test_locations_have_states_of_their_own_and_the_worst_is_shown(
     assert history.present([domain.pk])[domain.pk].state == "up"
 
 
+def test_it_is_down_since_the_first_who_still_finds_it_so_and_up_since_the_last(
+    make_domain: MakeDomain, location: Location
+) -> None:
+    domain = make_domain(locations=["local", "paris"])
+    paris = Location.objects.create(name="paris")
+
+    def since() -> int:
+        known = history.present([domain.pk])[domain.pk]
+        assert known.since is not None
+        return round((known.since - NOW) / timedelta(minutes=1))
+
+    record([row(domain, location, 0, DOWN), row(domain, paris, 0, UP)])
+    for minute in range(1, 8):
+        record([row(domain, paris, minute, DOWN if minute % 2 else UP)])
+        assert since() == 0
+    record([row(domain, location, 8, UP), row(domain, paris, 9, UP)])
+    assert since() == 9
+
+
 def test_the_last_result_is_of_a_location_that_the_domain_still_has(
     make_domain: MakeDomain, location: Location
 ) -> None:
