@@ -186,6 +186,7 @@ def test_a_file_that_nobody_reads_breaks_off_and_until_then_no_other_begins(
     for _ in range(THREADS):
         whole = httpx.get(server.url + path, headers=headers, timeout=60)
         assert len(whole.content.splitlines()) > 25 * 1440
+    assert server.log.read_text().count("aborted_by=client") == 1
 
 
 def test_a_file_is_not_sent_by_http_1_0_where_its_end_cannot_be_told(
