@@ -11,7 +11,7 @@ from pydantic import AfterValidator, WithJsonSchema
 from domains.clock import database_now
 from domains.schemas import problems
 from monitoring import accounting
-from monitoring.api.parameters import BadParameter, EmptySpan, From, To, known_location
+from monitoring.api.parameters import Ahead, BadParameter, EmptySpan, From, To, known_location
 from monitoring.schedule import TICK
 from monitoring.schemas.ledger import LedgerOut, ledger_out
 
@@ -63,7 +63,10 @@ def read_ledger(
     ] = None,
 ) -> Any:
     """Account for every slot that was due; without `from` and `to`, of the last 24 hours."""
-    end = end or database_now()
+    now = database_now()
+    if end is None and start is not None and start >= now:
+        raise Ahead
+    end = end or now
     start = start or end - timedelta(days=1)
     if end <= start:
         raise EmptySpan

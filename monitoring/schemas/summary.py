@@ -22,6 +22,10 @@ COUNTING: Final[Mapping[str, str]] = MappingProxyType(
         "down": "against uptime, for coverage",
         "internal": "our fault or policy: against coverage, neither for nor against uptime",
         "missed": "not run in time: against coverage, neither for nor against uptime",
+        "uptime": "(up + degraded) / (up + degraded + down), of scheduled checks",
+        "coverage": "(up + degraded + down) / expected, which are the scheduled slots with a row",
+        "latency": "of the checks that found the target up or degraded, where the phase was "
+        "reached; percentiles and maximum of more than the last hours are at most 2 % off",
         "incidents": "one begins at the first slot found down and ends at the first found up or "
         "degraded, over all locations: while any that found it down has not found it otherwise. "
         "The truth may lie up to one interval before either end. Internal neither begins nor "

@@ -201,6 +201,8 @@ def test_the_api_accounts_by_domain_location_and_step(
         ({"step": "5s", "from": "2026-11-01T00:00:00Z"}, "step"),
         ({"step": "0m"}, "step"),
         ({"domain_id": 0}, "domain_id"),
+        ({"from": "2190-01-01T00:00:00Z"}, "from"),
+        ({"from": "2190-01-01T00:00:00Z", "to": "2189-01-01T00:00:00Z"}, "to"),
     ],
 )
 def test_the_api_names_the_parameter_that_makes_no_sense(
