@@ -120,9 +120,10 @@ class Reliability:
         unseen: how long, within the span, nobody saw whether it was down or not.
         operating: how long, within the span, it was seen up or degraded.
         time_to_repair: the mean length of those that ended in the span, begun in it or before;
-            None without any, and without any whose beginning is known.
+            None without any, and where the beginning of one is not known.
         time_between_failures: operating / began; None without any that began.
-        longest: the longest that touches the span, with its length up to the span's end.
+        longest: the longest that touches the span, with its length up to the span's end; None
+            without any, and where the beginning of one is not known.
     """
 
     incidents: int
@@ -215,9 +216,11 @@ def reliability(parts: Iterable[Stretch], *, start: datetime, end: datetime) -> 
     began = sum(start <= each.start and not each.cut for each in found)
     # One that ended at the very start of the span does not touch it.
     ended = [each for each in found if each.end is not None and each.end < end]
-    # How long it took is not known of one whose beginning was not read.
-    repaired = [each.end - each.start for each in ended if each.end and not each.cut]
-    lengths = [(each, min(each.end or end, end) - each.start) for each in found]
+    # How long it took is not known of one whose beginning was not read: no mean can be told.
+    is_known = not any(each.cut for each in ended)
+    repaired = [each.end - each.start for each in ended if each.end and is_known]
+    is_known = not any(each.cut for each in found)
+    lengths = [(each, min(each.end or end, end) - each.start) for each in found if is_known]
     return Reliability(
         incidents=len(found),
         began=began,

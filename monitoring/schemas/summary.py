@@ -88,7 +88,8 @@ class SpanOut(Schema):
     down) / expected: what was missed or failed inside Sentinel counts against coverage,
     never for or against uptime. Both are null where there is nothing to divide by.
 
-    What is of incidents is null where the domain changed too often to read all its changes.
+    What is of incidents is null where the domain changed too often to read all its changes; so are
+    ``time_to_repair_us`` and ``longest_incident`` where an incident began too many changes ago.
     """
 
     window: Literal["1h", "24h", "7d", "30d", "90d", "span"]

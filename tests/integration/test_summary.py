@@ -265,7 +265,16 @@ def test_an_incident_of_many_changes_is_one(
     assert (whole[0]["reason"], whole[0]["locations"]) == ("closed", ["paris", "local"])
     assert (whole[0]["downtime_us"], whole[0]["unseen_us"]) == (us(13 * HOUR), us(3 * HOUR))
 
+    span = {"from": (begin + 15 * HOUR).isoformat()}
+
+    def summed_up() -> Any:
+        (window,) = client.get(f"/api/monitoring/{domain.pk}/summary", span).json()["windows"]
+        longest = window["longest_incident"]
+        return window["incidents"], window["time_to_repair_us"], longest and longest["start"]
+
+    assert summed_up() == (1, us(16 * HOUR), whole[0]["start"])
     monkeypatch.setattr(downtimes, "MOST_CHANGES", 100)
+    assert summed_up() == (1, None, None)
     assert pages(client, domain.pk, limit=1) == (whole, 2)
     monkeypatch.setattr(downtimes, "MOST_READS", 3)
     parts, _ = pages(client, domain.pk)

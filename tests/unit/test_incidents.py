@@ -132,9 +132,12 @@ def test_as_a_look_at_every_minute_finds(
         assert whole.time_between_failures == kinds.count("operating") * MINUTE / len(begun)
     else:
         assert whole.time_between_failures is None
-    ended = [len(run) for each, run in touching if run[-1] + 1 < END and not each.cut]
-    assert whole.time_to_repair == (sum(ended) * MINUTE / len(ended) if ended else None)
-    longest = max((len(run) for _, run in touching), default=None)
+    ended = [(len(run), each.cut) for each, run in touching if run[-1] + 1 < END]
+    is_known = bool(ended) and not any(cut for _, cut in ended)
+    repaired = sum(length for length, _ in ended) * MINUTE / len(ended) if is_known else None
+    assert whole.time_to_repair == repaired
+    is_known = not any(each.cut for each, _ in touching)
+    longest = max((len(run) for _, run in touching if is_known), default=None)
     assert (whole.longest and whole.longest[1]) == (longest and longest * MINUTE)
 
 
