@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -137,9 +138,11 @@ def _count(event: dict[str, Any], report: Report) -> None:
     for name, exchange in recorder.get("interactions", {}).items():
         case = recorder["cases"].get(name, {}).get("value", {})
         report.requests += 1
-        report.operations[f"{case.get('method')} {case.get('path')}"] += 1
         answer = exchange.get("response")
-        report.statuses[answer["status_code"] if answer else 0] += 1
+        status = answer["status_code"] if answer else 0
+        report.statuses[status] += 1
+        if status != HTTPStatus.METHOD_NOT_ALLOWED:  # which are no operations
+            report.operations[f"{case.get('method')} {case.get('path')}"] += 1
 
 
 __all__ = ["Report", "Unavailable", "fuzz"]
