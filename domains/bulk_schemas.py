@@ -174,7 +174,7 @@ class ItemProblem(Schema):
     title: str
     status: int
     detail: str
-    errors: list[ErrorItem] | None = None
+    errors: list[ErrorItem] | None
 
 
 class BulkResult(Schema):
@@ -182,10 +182,10 @@ class BulkResult(Schema):
 
     index: int
     status: int
-    id: int | None = None
-    external_id: str | None = None
-    domain: DomainOut | None = None
-    problem: ItemProblem | None = None
+    id: int | None
+    external_id: str | None
+    domain: DomainOut | None
+    problem: ItemProblem | None
 
 
 class BulkOut(Schema):

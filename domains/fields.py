@@ -128,7 +128,14 @@ ExpectedStatus = Annotated[
     AfterValidator(normalise_expected_status),
     Field(description="Status codes that count as up: codes and ranges separated by commas."),
 ]
-Flag = Annotated[bool, Field(strict=True)]
+_Flag = Annotated[bool, Field(strict=True)]
+FollowRedirects = Annotated[
+    _Flag, Field(description="Whether to go where redirects lead, at most 10 of them.")
+]
+VerifyTls = Annotated[
+    _Flag, Field(description="Whether a certificate that is not valid is `down`.")
+]
+Enabled = Annotated[_Flag, Field(description="Whether it is checked on schedule.")]
 Tags = Annotated[
     list[
         Annotated[

@@ -6,6 +6,8 @@ from typing import Literal
 from ninja import Schema
 
 State = Literal["up", "degraded", "down", "internal"]
+ResultState = Literal["up", "degraded", "down", "internal", "missed"]
+Kind = Literal["scheduled", "manual"]
 
 
 class LastResult(Schema):
@@ -13,8 +15,8 @@ class LastResult(Schema):
 
     slot: datetime
     location: str
-    kind: str
-    state: str
+    kind: Kind
+    state: ResultState
     reason: str | None
     detail: str
     status_code: int | None

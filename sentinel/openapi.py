@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from sentinel.openapi_errors import response_name, responses
+from sentinel.openapi_headers import HEADERS, IDEMPOTENCY_KEY
+from sentinel.openapi_words import name_words
 from sentinel.problem_types import BY_STATUS
 
 Document = dict[str, Any]
@@ -45,62 +47,12 @@ _SECURITY_SCHEMES: Final = {
     "HeaderKey": "An API key, as `X-API-Key: KEY`.",
 }
 
-_TEXT: Final = {"type": "string"}
-HEADERS: Final[Document] = {
-    "X-Request-Id": {
-        "description": "The request's id: the one that was sent, or one that was made; the log "
-        "has it with each line.",
-        "schema": _TEXT,
-        "example": "0f6bd3e8c1f94a47a6d0b6a3a5e1c2d4",
-    },
-    "RateLimit": {
-        "description": "What is left of the key's requests (`r`), and for how many seconds (`t`).",
-        "schema": _TEXT,
-        "example": '"key";r=11990;t=42',
-    },
-    "RateLimit-Policy": {
-        "description": "How many requests (`q`) a key has in how many seconds (`w`).",
-        "schema": _TEXT,
-        "example": '"key";q=12000;w=60',
-    },
-    "Idempotency-Replayed": {
-        "description": "`true` where this is the stored answer of an earlier request with the "
-        "same `Idempotency-Key`.",
-        "schema": {"const": "true"},
-        "example": "true",
-    },
-    "Retry-After": {
-        "description": "After how many seconds it is worth trying again.",
-        "schema": {"type": "integer", "minimum": 0},
-        "example": 5,
-    },
-    "WWW-Authenticate": {
-        "description": "How a key is sent (RFC 6750).",
-        "schema": _TEXT,
-        "example": "Bearer",
-    },
-    "Location": {
-        "description": "The address of what was made.",
-        "required": True,
-        "schema": {"type": "string", "format": "uri-reference"},
-        "example": "/api/domains/1",
-    },
-    "ETag": {
-        "description": "The version of what is answered, for `If-Match`.",
-        "schema": _TEXT,
-        "example": '"5f0c6a526f0e4a55"',
-    },
-}
-
-IDEMPOTENCY_KEY: Final[Document] = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "required": False,
-    "description": "A text of your own, such as a random UUID, that names this request: sent "
-    "again with the same key and the same body, it is not done twice, and the first answer comes "
-    "again.",
-    # No example: the documentation page would send it with every request that is tried.
-    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
+# Fields that say what another shape says, whose room may not name it or has no need to
+# validate them again: shape and field, and whose field it is.
+_THE_SAME: Final = {
+    ("DomainOut", "method"): "DomainIn",
+    ("DomainOut", "assertions"): "DomainIn",
+    ("LastResult", "reason"): "ResultOut",
 }
 
 # From where a path's parameter may be had: operation, its status, and the place in the answer.
@@ -144,7 +96,9 @@ def complete(document: Document) -> None:
         for media in operation.get("requestBody", {}).get("content", {}).values():
             for part in (media["schema"], *_parts(media["schema"])):
                 _untitle(part)
+    _show_as_written(document)
     _drop_unused(document)
+    name_words(document)
     _link(document)
     components["responses"] = responses(sorted(statuses))
     components["parameters"] = {"IdempotencyKey": IDEMPOTENCY_KEY}
@@ -162,6 +116,16 @@ def complete(document: Document) -> None:
     document["tags"] = [
         {"name": name, "description": words} for name, words in TAGS.items() if name in used
     ]
+
+
+def _show_as_written(document: Document) -> None:
+    """Give fields of answers the shape that another shape has for the same."""
+    schemas = document["components"]["schemas"]
+    for (name, field), source in _THE_SAME.items():
+        if name in schemas and source in schemas:
+            shape = dict(schemas[source]["properties"][field])
+            shape.pop("default", None)
+            schemas[name]["properties"][field] = shape
 
 
 def _drop_unused(document: Document) -> None:

@@ -135,7 +135,14 @@ def _result_out(
 ) -> dict[str, Any]:
     if not isinstance(result, bulk.Done):
         problem = problem_out(result)
-        return {"index": index, "status": problem["status"], "problem": problem}
+        return {
+            "index": index,
+            "status": problem["status"],
+            "id": None,
+            "external_id": None,
+            "domain": None,
+            "problem": problem,
+        }
     domain = result.domain
     there = result.verb != "deleted" and domain.pk is not None
     return {
@@ -144,4 +151,5 @@ def _result_out(
         "id": domain.pk,
         "external_id": domain.external_id,
         "domain": show(domain) if there else None,
+        "problem": None,
     }

@@ -10,9 +10,10 @@ from pydantic_core import ErrorDetails
 from domains import models
 from domains.assertions import Assertions
 from domains.fields import (
+    Enabled,
     ExpectedStatus,
     ExternalId,
-    Flag,
+    FollowRedirects,
     Group,
     Interval,
     Locations,
@@ -21,6 +22,7 @@ from domains.fields import (
     Tags,
     Timeout,
     Url,
+    VerifyTls,
 )
 from domains.observations import Observation
 from domains.pointers import located
@@ -95,12 +97,12 @@ class DomainIn(_Written):
     expected_status: ExpectedStatus = "200-299"
     degraded_after: DegradedAfter = None
     assertions: Assertions = Field(default_factory=list)
-    follow_redirects: Flag = True
-    verify_tls: Flag = True
+    follow_redirects: FollowRedirects = True
+    verify_tls: VerifyTls = True
     locations: Locations = Field(default_factory=models.default_locations)
     group: Group | None = None
     tags: Tags = Field(default_factory=list)
-    enabled: Flag = True
+    enabled: Enabled = True
 
 
 def _as_a_patch(schema: dict[str, Any]) -> None:
@@ -131,9 +133,9 @@ class DomainPatch(_Written):
     expected_status: ExpectedStatus = Field(default="")
     degraded_after: DegradedAfter = Field(default=None)
     assertions: Assertions = Field(default_factory=list)
-    follow_redirects: Flag = Field(default=True)
-    verify_tls: Flag = Field(default=True)
+    follow_redirects: FollowRedirects = Field(default=True)
+    verify_tls: VerifyTls = Field(default=True)
     locations: Locations = Field(default_factory=list)
     group: Group | None = Field(default=None)
     tags: Tags = Field(default_factory=list)
-    enabled: Flag = Field(default=True)
+    enabled: Enabled = Field(default=True)

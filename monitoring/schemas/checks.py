@@ -16,9 +16,9 @@ class BulkCheckResult(Schema):
 
     index: int
     status: int
-    id: int | None = None
-    external_id: str | None = None
-    problem: ItemProblem | None = None
+    id: int | None
+    external_id: str | None
+    problem: ItemProblem | None
 
 
 class BulkCheckOut(Schema):
@@ -67,6 +67,13 @@ def check_out(index: int, result: Domain | Refusal) -> dict[str, Any]:
             "status": 202,
             "id": result.pk,
             "external_id": result.external_id,
+            "problem": None,
         }
     problem = problem_out(result)
-    return {"index": index, "status": problem["status"], "problem": problem}
+    return {
+        "index": index,
+        "status": problem["status"],
+        "id": None,
+        "external_id": None,
+        "problem": problem,
+    }

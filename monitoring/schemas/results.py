@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from ninja import Schema
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue, WithJsonSchema
 
+from domains.observations import Kind, ResultState
+from monitoring.probes.states import Reason
 from monitoring.results import Result
 
 _RESULT_EXAMPLE: Final[dict[str, JsonValue]] = {
@@ -32,7 +34,10 @@ _RESULT_EXAMPLE: Final[dict[str, JsonValue]] = {
     "hops": None,
 }
 
-ResultState = Literal["up", "degraded", "down", "internal", "missed"]
+# Which words there are is kept by the database: it is not looked at again for each row.
+ReasonOut = Annotated[
+    str, WithJsonSchema({"type": "string", "enum": [reason.value for reason in Reason]})
+]
 
 
 class HopOut(Schema):
@@ -60,10 +65,10 @@ class ResultOut(Schema):
     domain_id: int
     location: str
     slot: datetime
-    kind: Literal["scheduled", "manual"]
+    kind: Kind
     started_at: datetime | None
     state: ResultState
-    reason: str | None
+    reason: ReasonOut | None
     detail: str
     status_code: int | None
     ip: str | None

@@ -13,6 +13,7 @@ from domains.observations import State as PresentState
 from monitoring.downtimes import Downtime
 from monitoring.incidents import Reliability
 from monitoring.rollups import Span
+from monitoring.schemas.results import ReasonOut
 from monitoring.tallies import PHASES
 
 COUNTING: Final[Mapping[str, str]] = MappingProxyType(
@@ -220,7 +221,7 @@ class IncidentOut(Schema):
     duration_us: Annotated[int, Field(description="Up to now while it lasts.")]
     downtime_us: Annotated[int, Field(description="How much of it was seen down.")]
     unseen_us: Annotated[int, Field(description="How much of it nobody could see.")]
-    reason: Annotated[str | None, Field(description="Of the check that began it.")]
+    reason: Annotated[ReasonOut | None, Field(description="Of the check that began it.")]
     detail: str
     locations: Annotated[list[str], Field(description="Those that found it down.")]
     failed_checks: Annotated[

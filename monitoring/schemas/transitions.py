@@ -7,6 +7,7 @@ from ninja import Schema
 from pydantic import ConfigDict, Field, JsonValue
 
 from domains.observations import State
+from monitoring.schemas.results import ReasonOut
 from monitoring.transitions import Change
 
 _EXAMPLE: Final[dict[str, JsonValue]] = {
@@ -34,7 +35,7 @@ class TransitionOut(Schema):
     slot: Annotated[datetime, Field(description="The first slot that was found so.")]
     from_state: Annotated[State | None, Field(description="Null before the first result.")]
     to_state: State
-    reason: str | None
+    reason: ReasonOut | None
     detail: str
 
 

@@ -15,6 +15,7 @@ from ninja import Schema
 
 from sentinel.api import api
 from sentinel.openapi import TAGS, operations
+from sentinel.openapi_words import LISTS
 from tests.openapi.document import SNAPSHOT, difference, text
 
 DOCUMENT: dict[str, Any] = json.loads(json.dumps(api.get_openapi_schema()))
@@ -193,6 +194,20 @@ def test_every_shape_has_one_name() -> None:
         assert is_component or "properties" not in node or where.endswith("/properties"), (
             f"{where} has no name: make it a Schema of its own"
         )
+
+
+def test_every_closed_list_of_words_has_one_name() -> None:
+    # A generated client would have a class of the same words for each place otherwise.
+    named = COMPONENTS["schemas"]
+    for where, node in schemas({"paths": DOCUMENT["paths"], "schemas": named}):
+        assert "enum" not in node or re.fullmatch(r"/schemas/\w+", where), (
+            f"{where} has no name: give its words one in sentinel/openapi_words.py"
+        )
+    for each in LISTS:
+        assert each.name in named, f"{each.name} is used nowhere"
+        labels = named[each.name].get("x-enum-varnames", each.words)
+        assert len(set(labels)) == len(each.words)
+        assert all(label.isidentifier() for label in labels), f"{each.name} needs labels"
 
 
 def test_no_two_schemas_have_one_name() -> None:
