@@ -11,6 +11,8 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
   processes wait for Redis, and go on with it.
 - ``api``, ``operations``, ``bodies``: the NinjaAPI with its routers, what every operation refuses,
   and how it reads JSON.
+- ``openapi``, ``openapi_errors``, ``openapi_headers``, ``openapi_words``: what the OpenAPI document
+  says beside what Ninja finds in the routes.
 - ``admin_site``, ``admin_app``: Django's admin as Sentinel has it, and the way into it; ``pages``:
   errors of what people read; ``users_command``: ``sentinel users``.
 - ``problems``, ``problem_types``, ``problem_pages``: errors in their one shape, the table of their
