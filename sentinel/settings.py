@@ -231,4 +231,3 @@ CELERY_WORKER_SEND_TASK_EVENTS = True
 # A long task before short ones: by Celery's own four wait behind each child, unseen by others.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CONCURRENCY = ENVIRONMENT.SENTINEL_WORKER_PROCESSES or os.cpu_count() or 2
-CELERY_TIMEZONE = "UTC"

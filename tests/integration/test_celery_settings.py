@@ -193,3 +193,10 @@ def test_a_message_in_hand_when_its_connection_broke_is_acknowledged_by_another(
     assert store.hexists("sentinel:unacked", tag)
     message.ack()
     assert not store.hexists("sentinel:unacked", tag)
+
+
+def test_a_worker_does_not_begin_with_advice_to_rewrite_its_settings() -> None:
+    # Celery takes CELERY_TIMEZONE for a name of old, with Django's prefix or without.
+    assert app.conf.enable_utc
+    assert not app.conf.deprecated_settings
+    assert str(app.timezone) == "UTC"
