@@ -31,7 +31,7 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``processes``, ``pulse``: what each process executes, and how it shows that it works.
 - ``queue_canary``: the messages by which a worker sees that it consumes.
 - ``logs``: one form of log line for all of them; ``tracebacks``: without the values in messages.
-- ``cli``: the ``sentinel`` command.
+- ``cli``: the ``sentinel`` command; ``no_database``: what its commands say without one.
 - ``check_command``, ``check``: one URL checked from the command line, after ``check_options``;
   ``waterfall`` draws what came of it, ``tally`` counts what came of many.
 """

@@ -104,14 +104,13 @@ def rotate_keys() -> None:
     from django.db import DatabaseError  # noqa: PLC0415
 
     from domains.rotation import rotate  # noqa: PLC0415
+    from sentinel.no_database import words_of  # noqa: PLC0415
 
     try:
         done = rotate()
     except DatabaseError as error:
-        reason = str(error).partition("\n")[0]
         raise SystemExit(
-            f"Sentinel: the database failed ({reason}): what was encrypted anew stays so; "
-            "run this again."
+            f"Sentinel: {words_of(error)}. What was encrypted anew stays so: run this again."
         ) from None
     typer.echo(
         f"Encrypted anew with the first key: {done.renewed}. Already so: {done.current}. "
@@ -144,6 +143,8 @@ def verify_ledger(
     from django.core.management import CommandError, call_command  # noqa: PLC0415
     from django.db import DatabaseError  # noqa: PLC0415
 
+    from sentinel.no_database import words_of  # noqa: PLC0415
+
     given = {"--from": start, "--to": end, "--location": location}
     options = [f"{name}={value}" for name, value in given.items() if value is not None]
     try:
@@ -152,8 +153,7 @@ def verify_ledger(
         typer.echo(f"Sentinel: {error}", err=True)
         raise SystemExit(error.returncode) from None
     except DatabaseError as error:
-        reason = str(error).partition("\n")[0]
-        typer.echo(f"Sentinel: the database failed: {reason}", err=True)
+        typer.echo(f"Sentinel: {words_of(error)}", err=True)
         raise SystemExit(2) from None
 
 

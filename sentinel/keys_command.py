@@ -152,6 +152,7 @@ def _database() -> Iterator[datetime]:
     from domains.clock import database_now  # noqa: PLC0415
     from domains.rules import FieldsRefused  # noqa: PLC0415
     from sentinel.access.conflicts import KeyConflict, KeyNotFound  # noqa: PLC0415
+    from sentinel.no_database import words_of  # noqa: PLC0415
 
     try:
         yield database_now()
@@ -162,8 +163,7 @@ def _database() -> Iterator[datetime]:
     except (Refused, KeyConflict, KeyNotFound) as error:
         words = str(error)
     except (DatabaseError, InterfaceError) as error:
-        reason = str(error).partition("\n")[0]
-        words = f"the database failed: {reason}"
+        words = words_of(error)
     else:
         return
     typer.echo(f"Sentinel: {words}", err=True)

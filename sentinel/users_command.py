@@ -10,7 +10,12 @@ import typer
 
 from sentinel.environment import read_environment
 
-users = typer.Typer(no_args_is_help=True, help="Make and change the users who may sign in.")
+USAGE: Final = 2
+
+users = typer.Typer(
+    no_args_is_help=True,
+    help="Make and change the users who may sign in. Exit status 2: refused, or no database.",
+)
 
 _MOST_PASSWORD_CHARS: Final = 1024
 
@@ -93,7 +98,12 @@ def _enable(name: str, *, enabled: bool) -> None:
 def _password() -> str:
     """Return a password from the terminal, typed twice, or the first line of standard input."""
     if not sys.stdin.isatty():
-        return sys.stdin.readline(_MOST_PASSWORD_CHARS).rstrip("\r\n")
+        given = sys.stdin.readline(_MOST_PASSWORD_CHARS).rstrip("\r\n")
+        if not given:
+            from sentinel.access.users import UserRefused  # noqa: PLC0415
+
+            raise UserRefused("password", "standard input has none: give it as its first line")
+        return given
     first = getpass.getpass("Password: ")
     if getpass.getpass("Once more: ") != first:
         raise SystemExit("Sentinel: the two passwords differ: run this again.")
@@ -110,14 +120,14 @@ def _acting() -> Iterator[None]:
     from django.db import DatabaseError  # noqa: PLC0415
 
     from sentinel.access.users import UserRefused  # noqa: PLC0415
+    from sentinel.no_database import words_of  # noqa: PLC0415
 
     try:
         yield
     except UserRefused as error:
-        raise SystemExit(f"Sentinel: {error.field}: {error}") from None
+        typer.echo(f"Sentinel: {error.field}: {error}", err=True)
     except DatabaseError as error:
-        reason = str(error).partition("\n")[0]
-        raise SystemExit(
-            f"Sentinel: the database failed ({reason}): is it there, and migrated by "
-            "`sentinel init`?"
-        ) from None
+        typer.echo(f"Sentinel: {words_of(error)}", err=True)
+    else:
+        return
+    raise typer.Exit(USAGE)

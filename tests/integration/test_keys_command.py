@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -113,4 +114,25 @@ def test_a_database_that_is_away_is_said_in_a_sentence(run: Run, words: tuple[st
     answer = run(*words, url="postgresql://nobody@127.0.0.1:1/nothing")
     assert (answer.returncode, answer.stdout) == (2, "")
     assert answer.stderr.startswith("Sentinel: the database failed: ")
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("keys", "list"), ("users", "list"), ("verify-ledger",), ("rotate-keys",)]
+)
+def test_where_no_sentinel_runs_a_command_says_how_to_start_it(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "sentinel", *command],
+        env=os.environ | {"DATABASE_URL": "", "REDIS_URL": "", "SENTINEL_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert answer.returncode != 0
+    assert answer.stderr.startswith(
+        f"Sentinel: no Sentinel runs in the folder {tmp_path}: start it"
+    )
     assert "Traceback" not in answer.stderr
