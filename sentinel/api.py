@@ -114,7 +114,7 @@ def _refused(request: HttpRequest, error: FieldsRefused) -> HttpResponse:
 
 
 def _item(request: HttpRequest, item: dict[str, Any]) -> dict[str, str]:
-    """Return one field's error: a JSON pointer into the body, or the parameter's name."""
+    """Return one field's error: a JSON pointer into the body, or a name."""
     where, *path = item["loc"]
     message = words(item)
     if where == "body" and len(path) < 2 and item["type"] in ("missing", "model_attributes_type"):
@@ -125,7 +125,8 @@ def _item(request: HttpRequest, item: dict[str, Any]) -> dict[str, str]:
         return {"pointer": pointer(*sent(place, path[1:], item["type"])), "detail": message}
     # Of one that may be repeated its place comes after the name.
     names = [part for part in path if isinstance(part, str)]
-    return {"parameter": names[-1] if names else str(where), "detail": message}
+    kind = "header" if where == "header" else "parameter"
+    return {kind: names[-1] if names else str(where), "detail": message}
 
 
 def _refused_by_ninja(request: HttpRequest, error: HttpError) -> HttpResponse:
@@ -168,7 +169,9 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
     FieldsRefused: _refused,
     Conflict: lambda request, error: problem(request, 409, str(error)),
     VersionMismatch: lambda request, error: problem(request, 412, str(error)),
-    BadHeader: lambda request, error: invalid(request, _parameter(error.name, str(error))),
+    BadHeader: lambda request, error: invalid(
+        request, [{"header": error.name, "detail": str(error)}]
+    ),
     BadCursor: lambda request, _: invalid(
         request,
         _parameter("cursor", "it is not from a `next` link of this list: start without one"),
@@ -179,7 +182,12 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
     NotAcceptable: lambda request, error: problem(request, 406, str(error)),
     BadParameter: lambda request, error: invalid(request, _parameter(error.name, str(error))),
     BadIdempotencyKey: _bad_key,
-    IdempotencyMismatch: lambda request, _: problem(request, 422, kind="idempotency-mismatch"),
+    IdempotencyMismatch: lambda request, _: problem(
+        request,
+        422,
+        kind="idempotency-mismatch",
+        errors=[{"header": HEADER, "detail": "it was used for another request"}],
+    ),
     RequestUnderWay: _under_way,
     AnswerLost: lambda request, _: problem(
         request,

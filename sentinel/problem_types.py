@@ -164,7 +164,7 @@ TYPES: Final = (
         occurs="The request can be read, but fields of the body, parameters of the query or "
         "headers are unknown, missing, out of bounds or do not go together. Nothing was changed.",
         cure="Correct each item of 'errors': 'pointer' is a JSON pointer into the body, "
-        "'parameter' the name of a parameter or header.",
+        "'parameter' the name of one of the address, 'header' that of a header.",
         detail="1 field is not valid",
         example={
             "errors": [
@@ -183,7 +183,7 @@ TYPES: Final = (
         detail="this Idempotency-Key was used for another request: make a new one",
         example={
             "errors": [
-                {"parameter": "Idempotency-Key", "detail": "it was used for another request"},
+                {"header": "Idempotency-Key", "detail": "it was used for another request"},
             ]
         },
     ),

@@ -66,6 +66,7 @@ def test_another_request_under_the_same_key_is_refused(
     domain = send(client, BODY).json()["id"]
     problem = assert_problem(send(client, body, path=path.format(domain=domain)), 422)
     assert "Idempotency-Key" in problem["detail"]
+    assert [each["header"] for each in problem["errors"]] == ["Idempotency-Key"]
     assert Domain.objects.count() == 1
     assert not Batch.objects.exists()
 
