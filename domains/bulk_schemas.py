@@ -1,7 +1,6 @@
 """The shapes of requests about many domains, and of their answers. No I/O."""
 
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from ninja import Schema
@@ -210,7 +209,7 @@ class BulkOut(Schema):
                             "domain": None,
                             "problem": {
                                 "type": "/api/problems/validation",
-                                "title": "Unprocessable Entity",
+                                "title": "Fields or parameters are not valid",
                                 "status": 422,
                                 "detail": "1 field is not valid",
                                 "errors": [
@@ -233,6 +232,15 @@ class BulkOut(Schema):
     results: list[BulkResult]
 
 
+_TITLES: Final = {
+    "validation": "Fields or parameters are not valid",
+    "not-found": "There is nothing here",
+    "precondition-failed": "It was changed meanwhile",
+    "conflict": "It conflicts with what is there",
+}
+"""A type of problem has one title, wherever it is met (RFC 9457, 3.1.3)."""
+
+
 def problem_out(refused: Refusal) -> dict[str, Any]:
     """Return the fields of an ``ItemProblem``."""
     match refused:
@@ -252,7 +260,7 @@ def _problem(
 ) -> dict[str, Any]:
     return {
         "type": f"/api/problems/{name}",
-        "title": HTTPStatus(status).phrase,
+        "title": _TITLES[name],
         "status": status,
         "detail": detail,
         "errors": errors,

@@ -21,6 +21,7 @@ from domains.request import MASK
 from domains.schemas import DomainIn
 from domains.shown import shown
 from monitoring.models import Batch
+from sentinel.problem_types import TYPES
 from tests.conftest import KEY, NOW, MakeDomain
 from tests.integration.test_api import DOMAINS, assert_problem, post
 
@@ -38,6 +39,9 @@ def results(client: Client, path: str, body: Any) -> list[dict[str, Any]]:
     assert [each["index"] for each in found] == list(range(len(found)))
     assert answer["succeeded"] == sum(each["problem"] is None for each in found)
     assert answer["failed"] == len(found) - answer["succeeded"]
+    titles = {kind.uri: kind.title for kind in TYPES}
+    for problem in (each["problem"] for each in found):
+        assert problem is None or problem["title"] == titles[problem["type"]]
     return found
 
 
