@@ -1,15 +1,17 @@
 """The audit, to be read."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import Q
 from django.http import HttpRequest
+from django.utils.html import format_html
 
 from domains.admin.base import ReadOnlyAdmin
 from domains.audit import ACTOR_KINDS, AuditEntry
 
-_OBJECT_KINDS = ("domain", "key", "user")
+_NAMES_SHOWN: Final = 4
+_OBJECT_KINDS: Final = ("domain", "key", "user")
 
 # Said here and not in the model: words of the pages are not worth a migration.
 AuditEntry._meta.verbose_name_plural = "audit entries"
@@ -43,24 +45,29 @@ class AuditAdmin(ReadOnlyAdmin):
     """Who changed what, and when."""
 
     ordering = ("-pk",)
-    list_display = (
-        "at",
-        "actor_name",
-        "actor_kind",
-        "action",
-        "object_kind",
-        "object_id",
-        "changed",
-    )
+    list_display = ("at", "who", "action", "what", "changed")
     list_filter = (_ObjectKind, _ActorKind)
     lookups = ("object_id__exact",)
     search_fields = ("actor_name",)
     search_help_text = "the whole of a number of an object, a name of an actor, or an action"
 
+    @admin.display(description="actor")
+    def who(self, entry: AuditEntry) -> str:
+        """Return the kind and the name of who did it."""
+        return f"{entry.actor_kind} {entry.actor_name}"
+
+    @admin.display(description="object")
+    def what(self, entry: AuditEntry) -> str:
+        """Return the kind and the number of what it was done to."""
+        return f"{entry.object_kind} {entry.object_id}"
+
     @admin.display(description="fields")
     def changed(self, entry: AuditEntry) -> str:
-        """Return the names of the fields that changed."""
-        return ", ".join((entry.after or entry.before or {}).keys())
+        """Return the names of the fields that changed, as many as make no tall row."""
+        names = list(entry.after or entry.before or {})
+        more = len(names) - _NAMES_SHOWN
+        words = ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        return format_html('<span class="nowrap">{}</span>', words)
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
         """Search by what the entry says of whom and what, as it stands there."""

@@ -46,7 +46,7 @@ class DomainAdmin(BoundedAdmin):
     @admin.display(description="URL")
     def address(self, domain: Domain) -> str:
         """Return the URL, cut where it would widen the list."""
-        return domain.url if len(domain.url) <= 80 else f"{domain.url[:79]}…"
+        return domain.url if len(domain.url) <= 60 else f"{domain.url[:59]}…"
 
     @admin.display(description="interval", ordering="interval")
     def every(self, domain: Domain) -> str:

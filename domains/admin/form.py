@@ -50,7 +50,7 @@ class DomainForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the c
     url = forms.CharField(label="URL", widget=forms.TextInput(attrs={"size": 80}))
     enabled = forms.BooleanField(required=False, initial=True)
     external_id = forms.CharField(
-        required=False, label="external id", help_text="How another system knows it; unique."
+        required=False, label="External id", help_text="How another system knows it; unique."
     )
     group = forms.CharField(required=False)
     tags = Lines(required=False, help_text="One a line.")
@@ -63,15 +63,23 @@ class DomainForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the c
         help_text=f"Name: value, one a line. Values are write-only; {MASK} keeps the stored one.",
     )
     body = Text(required=False, help_text=f"Write-only; {MASK} keeps the stored one.")
-    body_is_json = forms.BooleanField(required=False, label="the body is JSON")
+    body_is_json = forms.BooleanField(required=False, label="The body is JSON")
     auth_type = forms.ChoiceField(
-        required=False, choices=[("", "none"), *_choices(("basic", "bearer"))], label="auth"
+        required=False,
+        choices=[("", "none"), *_choices(("basic", "bearer"))],
+        label="Authentication",
     )
-    auth_username = forms.CharField(required=False, strip=False, label="user name")
+    auth_username = forms.CharField(
+        required=False,
+        strip=False,
+        label="User name",
+        # A browser would fill in whom it knows to sign in here.
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
     secret = forms.CharField(
         required=False,
         strip=False,
-        label="password or token",
+        label="Password or token",
         help_text=f"Write-only; {MASK} keeps the stored one.",
         widget=forms.PasswordInput(render_value=True, attrs={"autocomplete": "new-password"}),
     )
@@ -80,7 +88,7 @@ class DomainForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the c
         choices=_choices(IP_VERSIONS), initial="both", label="IP version"
     )
     follow_redirects = forms.BooleanField(required=False, initial=True)
-    verify_tls = forms.BooleanField(required=False, initial=True, label="verify TLS")
+    verify_tls = forms.BooleanField(required=False, initial=True, label="Verify TLS")
     expected_status = forms.CharField(initial="200-299", help_text="Such as 200-299,401.")
     degraded_after = forms.FloatField(
         required=False, help_text="Seconds past which an answer counts as degraded."

@@ -41,7 +41,7 @@ class WatchedDomainAdmin(DomainAdmin):
     """Domains as people write them and as they were seen."""
 
     list_display: Any = (
-        *("name", "address", "state", "every", "places", "labels", "enabled", "last_result"),
+        *("name", "state", "last_result", "address", "every", "places", "labels", "enabled"),
     )
     list_filter: ClassVar[Any] = (StateOfDomain, "enabled", LocationOfDomain)
     actions: Any = ("pause", "resume", "check_now")
@@ -59,7 +59,7 @@ class WatchedDomainAdmin(DomainAdmin):
             return "-"
         took = "" if newest.total_us is None else f", {newest.total_us / 1000:.1f} ms"
         return format_html(
-            '<a href="{}">{}</a> {}{}',
+            '<span class="nowrap"><a href="{}">{}</a> {}{}</span>',
             reverse("admin:domains_domain_results", args=[domain.pk]),
             f"{newest.slot:%Y-%m-%d %H:%M:%S}",
             newest.reason or newest.state,

@@ -1,5 +1,6 @@
 """Every page of the admin: who may see it, and that no row more costs a query more."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -291,3 +292,38 @@ def test_the_history_of_a_row_is_in_the_audit(make_domain: MakeDomain) -> None:
     response = signed_in("admin").get(address, follow=True)
     assert response.status_code == 200
     assert "domain.created" in response.content.decode()
+
+
+def test_the_list_of_the_audit_names_some_fields_of_a_row_and_no_column_of_all() -> None:
+    fields = {f"field_{number}": 1 for number in range(9)}
+    entry = AuditEntry.objects.create(
+        at=NOW,
+        actor_kind="user",
+        actor_name="ada",
+        action="domain.created",
+        object_kind="domain",
+        object_id=17,
+        after=fields,
+    )
+    browser = signed_in("admin")
+    listed = browser.get(page(AuditEntry, "changelist")).content.decode()
+    assert "field_0, field_1, field_2, field_3 and 5 more" in listed
+    assert "user ada" in listed
+    assert "domain 17" in listed
+    shown = browser.get(page(AuditEntry, "change", entry.pk)).content.decode()
+    assert "field_8" in shown
+
+
+@pytest.mark.parametrize("address", ["/admin/login/", "/admin/domains/domain/999/change/"])
+def test_a_page_has_an_icon_of_ours(address: str) -> None:
+    # The browser asks for one at an address that has none, and complains, where none is named.
+    answer = signed_in("read").get(address, follow=True)
+    assert '<link rel="icon" href="/static/ninja/favicon' in answer.content.decode()
+
+
+def test_a_browser_fills_nobody_s_password_into_a_domain() -> None:
+    form = signed_in("write").get(page(Domain, "add")).content.decode()
+    (name,) = re.findall(r'<input [^>]*name="auth_username"[^>]*>', form)
+    (secret,) = re.findall(r'<input [^>]*name="secret"[^>]*>', form)
+    assert 'autocomplete="off"' in name
+    assert 'autocomplete="new-password"' in secret
