@@ -76,6 +76,47 @@ def test_a_program_built_on_it_works(
     assert {"1h", "24h", "7d", "30d"} <= set(seen["windows"])
     assert seen["refused"] == [422, "#/url"]
     assert (seen["unknown"], seen["gone"]) == (401, 404)
+    assert seen["version"] == {"made": 201, "same_assertion": True, "changed": 300, "refused": 412}
+    assert seen["many"].pop("buckets") >= 288
+    assert seen["many"] == {
+        "statuses": [201, 201, 422],
+        "pointer": "#/url",
+        "tags": ["one", "two"],
+        "listed": True,
+        "states": ["down", "up"],
+        "reason_is_named": True,
+        "slim": ["state", "total_us"],
+        "step": "5m",
+        "csv": ["domain_id", True],
+        "became": True,
+        "in_the_feed": True,
+        "balanced": True,
+        "deleted": 2,
+    }
+    assert seen["keys"] == {
+        "own": "generated",
+        "refused": 403,
+        "replaces": True,
+        "revoked": True,
+        "audit": ["key.created", "key.revoked"],
+    }
+
+
+def test_its_models_are_named_by_what_they_are(client: Path) -> None:
+    made = {path.stem for path in (client / "sentinel_client" / "models").glob("*.py")}
+    # The generator's own names, by the place: a body is any object, the audit's fields are many.
+    places = {name for name in made if "_type_" in name or name.endswith("_item")}
+    assert places - {"error_item"} == {
+        *(f"domain_{kind}_body_type_1" for kind in ("in", "patch", "put")),
+        *(f"entry_out_{side}_type_0" for side in ("before", "after")),
+    }
+    labels = [
+        line.split()[0]
+        for path in (client / "sentinel_client" / "models").glob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip().startswith("VALUE_")
+    ]
+    assert not labels
 
 
 def test_every_operation_is_in_it(cluster: Cluster, client: Path) -> None:
