@@ -88,12 +88,13 @@ def check(
 ) -> None:
     """Check one URL now, with the probe of the workers, and show where the time went.
 
-    Nothing of the cluster has to run. Of the environment SENTINEL_ALLOWED_TARGETS,
-    SENTINEL_REFUSED_TARGETS, SENTINEL_NAMESERVERS, SENTINEL_CANARIES and SSL_CERT_FILE count.
-    DNS is asked anew for each check.
+    Nothing of the cluster has to run. DNS is asked anew for each check. Of
+    the environment count SENTINEL_ALLOWED_TARGETS, SENTINEL_REFUSED_TARGETS,
+    SENTINEL_NAMESERVERS, SENTINEL_CANARIES and SSL_CERT_FILE.
 
-    Exit status: 0 up; 1 degraded or down; 2 internal (our policy, network or fault) or wrong
-    usage; with --repeat the highest of all; 130 for a Ctrl-C before any result.
+    Exit status: 0 up; 1 degraded or down; 2 internal (our policy, network or
+    fault) or wrong usage; with --repeat the highest of all; 130 for a Ctrl-C
+    before any result.
     """
     from sentinel.check import USAGE, run  # noqa: PLC0415 - the other commands need no probe
     from sentinel.check_options import Options, Refused  # noqa: PLC0415

@@ -128,11 +128,14 @@ def rotate_keys() -> None:
 @app.command("verify-ledger")
 def verify_ledger(
     start: Annotated[
-        str | None, typer.Option("--from", help="RFC 3339; default: the first tick")
+        str | None,
+        typer.Option("--from", metavar="WHEN", help="RFC 3339; default: the first tick."),
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="RFC 3339; default: now")] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="WHEN", help="RFC 3339; default: now.")
+    ] = None,
     location: Annotated[
-        str | None, typer.Option(help="the name of one location; default: all")
+        str | None, typer.Option(metavar="NAME", help="Of one location; default: all.")
     ] = None,
 ) -> None:
     """Say whether every slot that was due has exactly its row; if not, print the first violation.

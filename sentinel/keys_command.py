@@ -62,7 +62,9 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What people call it.")],
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="read, write (holds read) or admin (holds both); default: read."),
+        typer.Option(
+            metavar="SCOPE", help="read, write (holds read) or admin (holds both); default: read."
+        ),
     ] = None,
     expires: Annotated[
         str | None,

@@ -19,7 +19,7 @@ users = typer.Typer(
 
 _MOST_PASSWORD_CHARS: Final = 1024
 
-Name = Annotated[str, typer.Argument(help="the user's name")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
 
 
 @users.command()
@@ -28,8 +28,9 @@ def create(
     scope: Annotated[
         str,
         typer.Option(
+            metavar="SCOPE",
             help="read: sees everything but keys, users and the audit; write: also changes "
-            "domains; admin: also keys, users and the audit"
+            "domains; admin: also keys, users and the audit.",
         ),
     ] = "read",
 ) -> None:
