@@ -23,6 +23,11 @@ RESULTS_SHOWN: Final = 100
 TRANSITIONS_SHOWN: Final = 20
 
 
+def _milliseconds(duration_us: int | None) -> str:
+    # With its unit beside it: the headings of the pages are capitals, where that of µs reads MS.
+    return "" if duration_us is None else f"{duration_us / 1000:.1f} ms"
+
+
 class _SeenList(ChangeList):
     """A page of domains, with what is known of them in two queries."""
 
@@ -57,7 +62,7 @@ class WatchedDomainAdmin(DomainAdmin):
         newest = None if domain.seen is None else domain.seen.last_result
         if newest is None:
             return "-"
-        took = "" if newest.total_us is None else f", {newest.total_us / 1000:.1f} ms"
+        took = "" if newest.total_us is None else f", {_milliseconds(newest.total_us)}"
         return format_html(
             '<span class="nowrap"><a href="{}">{}</a> {}{}</span>',
             reverse("admin:domains_domain_results", args=[domain.pk]),
@@ -102,7 +107,10 @@ class WatchedDomainAdmin(DomainAdmin):
             "opts": self.opts,
             "domain": domain,
             "seen": history.present([domain_id]).get(domain_id),
-            "results": pages.as_items(wanted, page.rows),
+            "results": [
+                {**item, "took": _milliseconds(item["total_us"])}
+                for item in pages.as_items(wanted, page.rows)
+            ],
             "after": page.after,
             "transitions": transitions,
             "media": self.media,

@@ -196,7 +196,7 @@ def test_the_results_of_a_domain_cost_the_same_however_many(rows: Callable[[int]
                 slot=NOW + timedelta(hours=1, minutes=n),
                 kind=Kind.SCHEDULED,
                 started_at=NOW,
-                outcome=Outcome(state=State.UP, total_us=1000, status_code=200),
+                outcome=Outcome(state=State.UP, total_us=1234, status_code=200),
             )
             for n in range(120)
         ]
@@ -204,6 +204,9 @@ def test_the_results_of_a_domain_cost_the_same_however_many(rows: Callable[[int]
     assert len(queries(browser, address)) == len(few)
     text = browser.get(address).content.decode()
     assert text.count("<tr><td>2026-11-23") == 100 + 1  # a transition, too
+    # The unit stands beside the figure: in the heading, in capitals, µs would read as MS.
+    assert text.count("<td>1.2 ms</td>") == 100
+    assert "µs" not in text
     older = text.split('<a href="?cursor=')[1].split('"')[0]
     text = browser.get(f"{address}?cursor={older}").content.decode()
     assert text.count("<tr><td>2026-11-23") == 21 + 1

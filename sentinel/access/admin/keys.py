@@ -44,7 +44,7 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the chec
 
     name = forms.CharField(max_length=100)
     scopes = forms.ChoiceField(
-        label="scope",
+        label="Scope",
         choices=[(scope, scope) for scope in SCOPES],
         help_text="write holds read, and admin holds both.",
     )

@@ -40,7 +40,7 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg] # generic for the che
     )
     once_more = forms.CharField(
         strip=False,
-        label="password, once more",
+        label="Password, once more",
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 
