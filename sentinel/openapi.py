@@ -192,7 +192,7 @@ def _complete_responses(operation: Document, *, versioned: bool) -> set[int]:
 
 def _expected_errors(operation: Document) -> set[int]:
     """Return the errors that an operation has by what it is."""
-    expected = {400, 414, 422, 429, 431, 500, 503}
+    expected = {400, 408, 414, 422, 429, 431, 500, 503}
     if operation["security"]:
         expected |= {401, 403}
     if "requestBody" in operation:

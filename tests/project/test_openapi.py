@@ -146,7 +146,7 @@ def test_an_operation_says_what_it_answers(path: str, operation: dict[str, Any])
                 assert has_example(media), f"{status} {kind} has no example"
         if status in (201, 202):
             assert "Location" in answer["headers"]
-    expected = {400, 414, 422, 429, 431, 500, 503}
+    expected = {400, 408, 414, 422, 429, 431, 500, 503}
     if operation["security"]:
         expected |= {401, 403}
         assert {"RateLimit", "RateLimit-Policy"} <= set(
