@@ -65,3 +65,10 @@ def test_swagger_runs_no_script_but_files_of_this_origin(client: Client) -> None
     scripts = re.findall(r"<script([^>]*)>", response.content.decode())
     assert scripts
     assert all('src="/static/' in each or "application/json" in each for each in scripts)
+
+
+@pytest.mark.parametrize("path", ["/api/docs", "/api/problems/", "/admin/login/"])
+def test_a_page_is_as_wide_as_the_phone_that_shows_it(path: str) -> None:
+    # Without saying so it is laid out for a desk, and its letters are too small to read.
+    page = Client().get(path, headers={"Accept": "text/html"}).content.decode()
+    assert '<meta name="viewport" content="width=device-width' in page
