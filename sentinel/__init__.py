@@ -27,7 +27,8 @@ It imports ``monitoring`` and ``domains``; nothing imports it.
 - ``health``: ``/livez`` and ``/readyz``. ``metrics``: ``/metrics``. ``read_only``: that they and
   their like take nothing.
 - ``embedded``: PostgreSQL and Valkey from wheels, as programs to run.
-- ``supervisor``, ``cluster``: ``sentinel up``, the whole cluster as one command.
+- ``supervisor``, ``cluster``, ``ports``: ``sentinel up``, the whole cluster as one command, and
+  whether the ports it wants are free.
 - ``processes``, ``pulse``: what each process executes, and how it shows that it works.
 - ``queue_canary``: the messages by which a worker sees that it consumes.
 - ``logs``: one form of log line for all of them; ``tracebacks``: without the values in messages.

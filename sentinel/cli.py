@@ -12,6 +12,7 @@ from sentinel.check_command import check
 from sentinel.environment import Environment, read_environment
 from sentinel.key_files import api_key
 from sentinel.keys_command import keys
+from sentinel.ports import check_port
 from sentinel.users_command import users
 
 DATABASE_WAIT_SECONDS: Final = 60.0
@@ -162,8 +163,10 @@ def verify_ledger(
 
 @app.command()
 def api() -> None:
-    """Serve the API."""
-    _become(processes.api(read_environment()))
+    """Serve the API. Several may run side by side, each on a port of its own."""
+    environment = read_environment()
+    check_port(environment.SENTINEL_HOST, environment.SENTINEL_PORT, "SENTINEL_PORT")
+    _become(processes.api(environment))
 
 
 @app.command()
@@ -188,6 +191,7 @@ def beat() -> None:
 def flower() -> None:
     """Serve Flower; where it can be reached from elsewhere, behind a password: the API key."""
     environment = read_environment()
+    check_port(environment.SENTINEL_HOST, environment.FLOWER_PORT, "FLOWER_PORT")
     _become(processes.flower(environment, api_key=lambda: api_key(environment)))
 
 

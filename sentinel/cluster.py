@@ -1,11 +1,9 @@
 """``sentinel up``: the whole cluster on one machine, as one command."""
 
 import asyncio
-import errno
 import fcntl
 import os
 import signal
-import socket
 import sys
 import time
 import urllib.error
@@ -21,6 +19,7 @@ import redis
 from sentinel import broker, embedded, processes, pulse
 from sentinel.environment import Environment
 from sentinel.key_files import api_key
+from sentinel.ports import check_port
 from sentinel.supervisor import Program, ProgramFailed, Supervisor
 
 START_SECONDS: Final = 120.0
@@ -41,7 +40,7 @@ def up(environment: Environment) -> None:
             ("SENTINEL_PORT", environment.SENTINEL_PORT),
             ("FLOWER_PORT", environment.FLOWER_PORT),
         ):
-            _check_port(environment.SENTINEL_HOST, port, name)
+            check_port(environment.SENTINEL_HOST, port, name)
         if environment.SENTINEL_PORT == environment.FLOWER_PORT:
             raise SystemExit("Sentinel: SENTINEL_PORT and FLOWER_PORT are the same: change one.")
         # Every process finds the same folder, wherever it is started.
@@ -74,26 +73,6 @@ def _lock(data_dir: Path) -> IO[str]:
             "one first, or give SENTINEL_DATA_DIR another folder."
         ) from None
     return lock
-
-
-def _check_port(host: str, port: int, setting: str) -> None:
-    try:
-        family, kind, number, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, number) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-    except OSError as error:
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            raise SystemExit(
-                f"Sentinel: SENTINEL_HOST {host} is not an address of this machine: "
-                "give one to listen on, such as 127.0.0.1."
-            ) from None
-        raise SystemExit(
-            f"Sentinel: port {port} on {host} cannot be listened on ({error.strerror}): stop what "
-            f"listens there, or set {setting} to another port."
-        ) from None
 
 
 class _Cluster:
