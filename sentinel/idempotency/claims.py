@@ -115,6 +115,8 @@ def _claimed(request: HttpRequest, *, now: datetime) -> IdempotentRequest | None
     caller, fingerprint = _caller(request), _fingerprint(request)
     with connection.cursor() as cursor:
         milliseconds = round(PATIENCE.total_seconds() * 1000)
+        cursor.execute("SELECT current_setting('lock_timeout')")
+        (usual,) = cursor.fetchone()
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{milliseconds}ms"])
         try:
             cursor.execute(
@@ -130,8 +132,8 @@ def _claimed(request: HttpRequest, *, now: datetime) -> IdempotentRequest | None
                 raise RequestUnderWay from error
             raise
         taken = cursor.fetchone() is not None
-        # What the view itself waits for is its own affair.
-        cursor.execute("SELECT set_config('lock_timeout', '0', true)")
+        # What the view itself waits for is its own affair, or the server's.
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [usual])
     if taken:
         return None
     stored = IdempotentRequest.objects.get(caller=caller, key=key)

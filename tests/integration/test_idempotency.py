@@ -272,6 +272,22 @@ def test_who_waits_for_one_that_fails_has_the_effect(lasting_client: Client) -> 
     assert Domain.objects.count() == 1
 
 
+def test_what_the_server_says_of_waiting_holds_for_the_request_itself(client: Client) -> None:
+    found: list[str] = []
+
+    def look(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if 'INSERT INTO "domains_domain"' in sql:
+            with context["connection"].connection.cursor() as cursor:
+                found.extend(cursor.execute("SHOW lock_timeout").fetchone())
+        return execute(sql, params, many, context)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '7s'")  # as an operator may have set it
+    with connection.execute_wrapper(look):
+        assert send(client, BODY).status_code == 201
+    assert found == ["7s"]
+
+
 @pytest.mark.parametrize("key", [None, "k1"])
 @pytest.mark.parametrize("path", ["", "bulk/create", "bulk/pause", "bulk/delete"])
 def test_sweeps_wait_for_nothing_but_the_end_of_the_transaction(
