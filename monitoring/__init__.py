@@ -16,6 +16,7 @@ The way of the data, one module a step::
     hindsight  those that come after newer ones put the transitions before these right
     verdict    (state, outcome) -> state, transition?; a pure function
     history    what people read: pages, present states
+    by_state   which domains are in a state, for lists of them
     accounting  the ledger's equation, by minute, domain and location
     crew       what the processes of workers say of themselves
     verification  whether it holds, slot by slot; gauges: the last hour of it

@@ -1,22 +1,23 @@
 """What people read: present states, the ledger of a span."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q
+from django.db.models import F
 
 from monitoring import partitions
 from monitoring.accounting import Account, accounts
+from monitoring.by_state import AnyOf
 from monitoring.ledger import RAW
 from monitoring.models import DomainState, Location
 from monitoring.probes.states import State
 from monitoring.results import Result
-from monitoring.verdict import WORST_FIRST, worst
+from monitoring.verdict import worst
 
 _FIELDS: Final = [field.column for field in Result._meta.concrete_fields if field.column]
 _COLUMNS: Final = ", ".join(f"result.{column}" for column in _FIELDS)
@@ -41,18 +42,6 @@ _NEWEST: Final = f"""
 reading all domains there are, for a page of them."""
 
 
-UNKNOWN: Final = "unknown"
-"""How a domain without a state is asked for."""
-
-
-class AnyOf(Func):
-    """Whether a value is in an array: what a location saw counts while the domain has it."""
-
-    template = "(%(expressions)s))"
-    arg_joiner = " = ANY ("
-    output_field = BooleanField()
-
-
 @dataclass(frozen=True, slots=True)
 class Present:
     """The state of a domain over its locations, since when, and its newest result.
@@ -68,31 +57,6 @@ class Present:
     last_result: Result | None
     tls_expires_at: datetime | None
     certificate: Mapping[str, Any] | None
-
-
-def of_states(states: Collection[str]) -> Q:
-    """Return the condition for domains whose worst state is one of these.
-
-    Args:
-        states: of ``WORST_FIRST``, and ``UNKNOWN`` for what has no state yet.
-    """
-    seen = DomainState.objects.filter(
-        AnyOf(F("location__name"), OuterRef("locations")), domain_id=OuterRef("pk")
-    )
-    wanted = Q(pk__in=[])
-    for rank, state in enumerate(WORST_FIRST):
-        if state.value in states:
-            worse = [each.value for each in WORST_FIRST[:rank]]
-            # Not by IN: what is not among more rows than fit in memory is looked for row by row.
-            there = Q(Exists(seen.filter(state=state.value)))
-            if state is not State.UP:
-                # The few that are not up have an index, which the first condition hides.
-                few = DomainState.objects.filter(state=state.value)
-                there &= Q(pk__in=few.values("domain_id"))
-            wanted |= there & ~Q(Exists(seen.filter(state__in=worse))) if worse else there
-    if UNKNOWN in states:
-        wanted |= ~Q(Exists(seen))
-    return wanted
 
 
 def present(domain_ids: Sequence[int]) -> dict[int, Present]:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final
 from django.contrib import admin
 from django.http import HttpRequest
 
-from monitoring import history
+from monitoring import by_state
 from monitoring.models import Location
 from monitoring.probes.states import State
 from monitoring.verdict import WORST_FIRST
@@ -23,13 +23,13 @@ class StateOfDomain(admin.SimpleListFilter):
         """Return the states, and that nothing was seen yet."""
         return [
             *((state.value, state.value) for state in WORST_FIRST),
-            (history.UNKNOWN, "not seen yet"),
+            (by_state.UNKNOWN, "not seen yet"),
         ]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         """Keep the domains of the chosen state."""
         value = self.value()
-        return queryset if value is None else queryset.filter(history.of_states([value]))
+        return queryset if value is None else queryset.filter(by_state.of_states([value]))
 
 
 class _ByLocation(admin.SimpleListFilter):

@@ -7,7 +7,7 @@ from monitoring.api.checks import RunNotFound
 from monitoring.api.negotiation import NotAcceptable
 from monitoring.api.parameters import BadParameter, EmptySpan
 from monitoring.api.present import observe
-from monitoring.history import of_states
+from monitoring.by_state import of_states
 
 __all__ = [
     "BadParameter",

@@ -1,5 +1,6 @@
 """The list of domains: filters, sorts, and pages while domains come, go and change."""
 
+import itertools
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -17,6 +18,7 @@ from domains.audit import OPERATOR
 from domains.listing import SORTS, Filters
 from domains.models import Domain
 from domains.paging import BadCursor, encode_cursor
+from monitoring import by_state
 from monitoring.models import DomainState, Location
 from tests.conftest import NOW, MakeDomain
 from tests.integration.test_api import DOMAINS, assert_problem, pages
@@ -132,6 +134,29 @@ def test_the_state_is_the_worst_over_the_locations(client: Client, make_domain: 
     every = {item["name"]: item["state"] or "unknown" for item in pages(client, DOMAINS)}
     for state in ("up", "degraded", "down", "internal", "unknown"):
         assert names(client, state=state) == [name for name in seen if every[name] == state]
+
+
+@pytest.mark.parametrize("few", [0, 1000])
+def test_any_states_are_found_whether_few_or_many_are_in_them(
+    client: Client, make_domain: MakeDomain, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(by_state, "FEW", few)
+    places = [Location.objects.create(name=name) for name in ("local", "paris", "tokyo")]
+    known = ("up", "degraded", "down", "internal")
+    for first, second in itertools.product((None, *known), repeat=2):
+        domain = make_domain(name=f"{first} {second}", locations=["local", "paris"])
+        # What is seen where it is not checked any more counts for nothing.
+        for place, state in zip(places, (first, second, "down"), strict=True):
+            if state is not None:
+                DomainState.objects.create(
+                    domain=domain, location=place, state=state, since=NOW, slot=NOW
+                )
+    every = {item["name"]: item["state"] or "unknown" for item in pages(client, DOMAINS)}
+    assert set(every.values()) == {*known, "unknown"}
+    for count in range(1, 6):
+        for states in itertools.combinations((*known, "unknown"), count):
+            expected = [name for name, state in every.items() if state in states]
+            assert names(client, state=list(states)) == expected, states
 
 
 def test_a_cursor_holds_for_its_own_list_only(make_domain: MakeDomain) -> None:
