@@ -21,11 +21,14 @@ class DomainAdmin(BoundedAdmin):
     audited_as = "domain"
     form = DomainForm
     ordering = ("pk",)
-    list_display: Any = ("name", "address", "every", "places", "labels", "enabled")
+    list_display: Any = ("name", "address", "every", "places", "group", "labels", "enabled")
     list_filter: ClassVar[Any] = ("enabled",)
     sortable_by = ("name", "every", "enabled")
     search_fields = ("name", "url")
-    search_help_text = "a part of the name or the URL, or the number of a domain"
+    search_help_text = (
+        "a part of the name or the URL, or the whole of a tag, a group, an external id or the "
+        "number of a domain"
+    )
     actions: Any = ("pause", "resume")
     fieldsets: ClassVar[Any] = (
         (None, {"fields": ("name", "url", "enabled", "external_id", "group", "tags")}),
@@ -80,13 +83,17 @@ class DomainAdmin(BoundedAdmin):
         """Leave it to the form, which wrote it."""
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
-        """Search for parts of names and URLs, and for a domain's number."""
-        for term in search_term.split():
-            wanted = Q(name__icontains=term) | Q(url__icontains=term)
-            if term.isascii() and term.isdigit() and len(term) < 19:
-                wanted |= Q(pk=int(term))
-            queryset = queryset.filter(wanted)
-        return queryset, False
+        """Search for each word, and for all of them as one tag, group or external id."""
+        words, whole = search_term.split(), search_term.strip()
+        if not words:
+            return queryset, False
+        each = Q()
+        for word in words:
+            wanted = Q(name__icontains=word) | Q(url__icontains=word) | _is_of(word)
+            if word.isascii() and word.isdigit() and len(word) < 19:
+                wanted |= Q(pk=int(word))
+            each &= wanted
+        return queryset.filter(each | _is_of(whole) if len(words) > 1 else each), False
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Name the domains alone: what goes along may be a million transitions."""
@@ -121,3 +128,8 @@ def _enable(queryset: Any, *, enabled: bool, by: Actor) -> int:
     changes = [(bulk.Reference(domain_id), {"enabled": enabled}) for domain_id in chosen]
     results = bulk.change_domains(changes, by=by, now=database_now(), dry_run=False)
     return sum(isinstance(result, bulk.Done) for result in results)
+
+
+def _is_of(text: str) -> Q:
+    """Return the condition for domains that have this tag, are of this group or called so."""
+    return Q(tags__contains=[text]) | Q(group=text) | Q(external_id=text)

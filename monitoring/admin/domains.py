@@ -46,7 +46,8 @@ class WatchedDomainAdmin(DomainAdmin):
     """Domains as people write them and as they were seen."""
 
     list_display: Any = (
-        *("name", "state", "last_result", "address", "every", "places", "labels", "enabled"),
+        *("name", "state", "last_result", "address", "every", "places", "group", "labels"),
+        "enabled",
     )
     list_filter: ClassVar[Any] = (StateOfDomain, "enabled", LocationOfDomain)
     actions: Any = ("pause", "resume", "check_now")

@@ -297,6 +297,14 @@ def test_domains_are_found(browser: Client, make_domain: MakeDomain) -> None:
     assert found(f"q={second.pk}") >= {second.pk}
     assert found("q=%25") == {second.pk}
     assert browser.get(f"{LIST}?q=%00").status_code == 400
+    third = make_domain(
+        name="Pay", tags=["prod", "red team"], group="Shop", external_id="cmdb/47", enabled=False
+    )
+    for query in ("prod", "red+team", "Shop", "cmdb/47", "pay+prod", "cmdb/47+Shop"):
+        assert found(f"q={query}") == {third.pk}, query
+    for query in ("pro", "shop", "cmdb", "red", "pay+red+team"):
+        assert found(f"q={query}") == set(), query
+    third.delete()
     assert len(found("enabled__exact=0")) == 1
     assert len(found("location=paris")) == 1
     assert found("state=down") == set()
