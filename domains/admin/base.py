@@ -97,11 +97,21 @@ class BoundedAdmin(_Admin):
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         """Leave it to the audit."""
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Render the page of a row, with a way to its history for who may go it."""
+        context["has_history"] = self._has_history(request)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _has_history(self, request: HttpRequest) -> bool:
+        return self.audited_as is not None and request.user.has_perm("domains.view_auditentry")
+
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponse:
         """Lead to what the audit has of the row."""
-        if self.audited_as is None or not request.user.has_perm("domains.view_auditentry"):
+        if not self._has_history(request):
             raise PermissionDenied
         entries = reverse("admin:domains_auditentry_changelist")
         query = f"object_kind__exact={self.audited_as}&object_id__exact={object_id}"

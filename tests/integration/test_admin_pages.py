@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -126,6 +127,22 @@ def test_a_scope_opens_its_pages_and_no_others(
         change = page(model, "change", quote(row.pk))
         assert browser.post(change, {"name": "x"}).status_code in (302, 403)
         assert type(row).objects.values().get(pk=row.pk) == before
+
+
+@pytest.mark.parametrize("scope", ["read", "write", "admin"])
+def test_no_page_of_a_row_leads_to_what_is_refused(rows: Callable[[int], None], scope: str) -> None:
+    rows(1)
+    browser = signed_in(scope)
+    models: tuple[Any, ...] = MODELS
+    for model in models:
+        row = model.objects.order_by("pk").last()
+        answer = browser.get(page(model, "change", quote(row.pk)))
+        if answer.status_code == 403:
+            continue
+        links = set(re.findall(r'href="(/admin/[^"]+)"', answer.content.decode()))
+        assert page(model, "changelist") in links
+        for link in links:
+            assert browser.get(unescape(link)).status_code in (200, 302), (model, link)
 
 
 @pytest.mark.parametrize("scope", ["read", "write", "admin"])
