@@ -3,12 +3,13 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import F, Q
 from django.http import HttpRequest
 
 from domains.admin import ReadOnlyAdmin
 from domains.models import Domain
 from monitoring.admin.filters import LocationOfRow, StateOfRow
+from monitoring.by_state import AnyOf
 from monitoring.models import DomainState, Transition
 
 
@@ -37,6 +38,11 @@ class DomainStateAdmin(_OfDomains):
 
     list_display = ("domain", "location", "state", "since", "slot", "tls_expires_at", "slow")
     list_filter = (StateOfRow, LocationOfRow)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Return the states that count: not those of locations that a domain no longer has."""
+        there = AnyOf(F("location__name"), F("domain__locations"))
+        return super().get_queryset(request).filter(there)
 
 
 class _NewState(StateOfRow):

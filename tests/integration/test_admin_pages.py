@@ -145,6 +145,24 @@ def test_no_page_of_a_row_leads_to_what_is_refused(rows: Callable[[int], None], 
             assert browser.get(unescape(link)).status_code in (200, 302), (model, link)
 
 
+def test_what_is_seen_where_a_domain_is_checked_no_more_is_no_present_state(
+    make_domain: MakeDomain,
+) -> None:
+    domain = make_domain(locations=["local"])
+    for name in ("local", "paris"):
+        place = Location.objects.create(name=name)
+        DomainState.objects.create(domain=domain, location=place, state="up", since=NOW, slot=NOW)
+    here, elsewhere = DomainState.objects.order_by("pk")
+    browser = signed_in("read")
+    links = re.findall(
+        rf'href="{page(DomainState, "changelist")}(\d+)/change/',
+        browser.get(page(DomainState, "changelist")).content.decode(),
+    )
+    assert set(links) == {str(here.pk)}
+    assert browser.get(page(DomainState, "change", here.pk)).status_code == 200
+    assert browser.get(page(DomainState, "change", elsewhere.pk)).status_code == 302
+
+
 @pytest.mark.parametrize("scope", ["read", "write", "admin"])
 def test_the_overview_names_what_the_scope_opens(scope: str) -> None:
     text = signed_in(scope).get("/admin/").content.decode()
