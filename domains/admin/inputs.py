@@ -1,10 +1,13 @@
 """Inputs of the domain's form that Django has not: lists by line, header fields, JSON."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.core.exceptions import ValidationError
+
+_MOST_LEVELS: Final = 100
+"""The schema allows for fewer; Python cannot write down as many as it can read."""
 
 
 def _lines(text: Any) -> list[str]:
@@ -69,8 +72,43 @@ class Text(forms.CharField):
         return (super().to_python(value) or "").replace("\r\n", "\n")
 
 
+class _Decoder(json.JSONDecoder):
+    """Says of whatever it cannot read that it is not JSON, as Django expects it to."""
+
+    def decode(self, s: str, *args: Any) -> Any:
+        """Return the value of a text.
+
+        Raises:
+            json.JSONDecodeError: it has none, or one that is too long or too deep to be shown.
+        """
+        try:
+            value = super().decode(s, *args)
+        except json.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError):
+            raise json.JSONDecodeError("too long a number, or too deep", "", 0) from None
+        if _levels(value) > _MOST_LEVELS:
+            raise json.JSONDecodeError("too deep", "", 0)
+        return value
+
+
+def _levels(value: Any) -> int:
+    """Return how deep a value is nested, up to one more than may be."""
+    level, count = [value], 0
+    while level and count <= _MOST_LEVELS:
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, list | dict):
+                inner += each.values() if isinstance(each, dict) else each
+        level, count = inner, count + 1
+    return count
+
+
 class Json(forms.JSONField):
     """JSON that people can read."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(decoder=_Decoder, **kwargs)
 
     def prepare_value(self, value: Any) -> Any:
         """Return it on as many lines as it takes."""

@@ -168,6 +168,9 @@ def test_secrets_are_taken_away_and_given_anew(browser: Client) -> None:
         ({"expected_status": "ok"}, "expected_status", "200-299"),
         ({"assertions": "{}"}, "assertions", "valid list"),
         ({"assertions": "["}, "assertions", "valid JSON"),
+        ({"assertions": "[" * 50_000}, "assertions", "valid JSON"),
+        ({"assertions": "[" * 900 + "]" * 900}, "assertions", "valid JSON"),
+        ({"assertions": "1" * 5_000}, "assertions", "valid JSON"),
         ({"assertions": '[{"type": "colour"}]'}, "assertions", "0, type: "),
     ],
 )
