@@ -33,6 +33,13 @@ _LIVE: Final = (
     "SELECT digest FROM access_apikey "
     "WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())"
 )
+_LINE: Final = """
+    WITH RECURSIVE line (id, replaces_id) AS (
+        SELECT id, replaces_id FROM access_apikey WHERE id = %s
+        UNION ALL SELECT older.id, older.replaces_id
+        FROM access_apikey AS older JOIN line ON older.id = line.replaces_id
+    ) SELECT id FROM line WHERE replaces_id IS NULL
+"""
 
 
 def digest_of(key: str) -> bytes:
@@ -72,6 +79,16 @@ def find_key(key: str, *, now: datetime | None = None) -> ApiKey | None:
     if _is_old(found.last_used_at, now=instant):
         _note_use(found, now=instant)
     return found
+
+
+def first_of_line(key: ApiKey) -> int:
+    """Return the id of the key that this one is by rotations, its own where there was none."""
+    if key.replaces_id is None:
+        return key.pk
+    with connection.cursor() as cursor:
+        cursor.execute(_LINE, [key.pk])
+        (first,) = cursor.fetchone()
+    return int(first)
 
 
 class LiveKeys:

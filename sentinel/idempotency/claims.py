@@ -25,6 +25,8 @@ from psycopg.errors import LockNotAvailable
 from domains.clock import database_now
 from domains.endings import endings
 from domains.secrets import Undecipherable, seal, unseal
+from sentinel.access.keys import first_of_line
+from sentinel.access.models import ApiKey
 from sentinel.idempotency.keeping import KEPT
 from sentinel.idempotency.models import IdempotentRequest
 
@@ -60,10 +62,11 @@ class _Claim(ExitStack):
     """The transaction of one request, from the view to its answer."""
 
     begun = False
+    caller = ""
 
-    def begin(self) -> None:
+    def begin(self, caller: str) -> None:
         self.enter_context(transaction.atomic())
-        self.begun = True
+        self.begun, self.caller = True, caller
 
 
 def whole(run: Run) -> Run:
@@ -82,7 +85,7 @@ def whole(run: Run) -> Run:
                 transaction.set_rollback(True)
                 return response
             if isinstance(response, HttpResponse) and REPLAYED not in response:
-                _store(request, response)
+                _store(request, response, caller=claimed.caller)
             end()  # last of all: sweeps wait from here on
         return response
 
@@ -96,14 +99,15 @@ def claim(view: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(request: HttpRequest, *args: Any, **values: Any) -> Any:
         if request.method != "POST" or HEADER not in request.headers:
             return view(request, *args, **values)
-        request.claim.begin()  # type: ignore[attr-defined] # by `whole`
-        stored = _claimed(request, now=database_now())
+        caller = _caller(request)
+        request.claim.begin(caller)  # type: ignore[attr-defined] # by `whole`
+        stored = _claimed(request, caller=caller, now=database_now())
         return view(request, *args, **values) if stored is None else _replay(stored)
 
     return wrapped
 
 
-def _claimed(request: HttpRequest, *, now: datetime) -> IdempotentRequest | None:
+def _claimed(request: HttpRequest, *, caller: str, now: datetime) -> IdempotentRequest | None:
     """Take the key for this request; return what it was answered before, if it was.
 
     Raises:
@@ -112,7 +116,7 @@ def _claimed(request: HttpRequest, *, now: datetime) -> IdempotentRequest | None
     key = request.headers[HEADER]
     if not _FORM.fullmatch(key):
         raise BadIdempotencyKey
-    caller, fingerprint = _caller(request), _fingerprint(request)
+    fingerprint = _fingerprint(request)
     with connection.cursor() as cursor:
         milliseconds = round(PATIENCE.total_seconds() * 1000)
         cursor.execute("SELECT current_setting('lock_timeout')")
@@ -142,9 +146,9 @@ def _claimed(request: HttpRequest, *, now: datetime) -> IdempotentRequest | None
     return stored
 
 
-def _store(request: HttpRequest, response: HttpResponse) -> None:
+def _store(request: HttpRequest, response: HttpResponse, *, caller: str) -> None:
     packed = base64.b85encode(zlib.compress(response.content)).decode("ascii")
-    IdempotentRequest.objects.filter(caller=_caller(request), key=request.headers[HEADER]).update(
+    IdempotentRequest.objects.filter(caller=caller, key=request.headers[HEADER]).update(
         status=response.status_code,
         headers={name: response[name] for name in _KEPT_HEADERS if name in response},
         sealed_body=seal(packed),
@@ -164,8 +168,9 @@ def _replay(stored: IdempotentRequest) -> HttpResponse:
 
 
 def _caller(request: HttpRequest) -> str:
-    actor = request.auth.actor  # type: ignore[attr-defined] # Ninja sets it
-    return f"{actor.kind}:{actor.id}"
+    """Return whose key it is: of an API key that was rotated the same as before."""
+    key: ApiKey = request.auth  # type: ignore[attr-defined] # Ninja sets it
+    return f"{key.actor.kind}:{first_of_line(key)}"
 
 
 def _fingerprint(request: HttpRequest) -> bytes:

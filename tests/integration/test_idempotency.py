@@ -82,6 +82,20 @@ def test_callers_do_not_share_keys(client: Client) -> None:
     assert Domain.objects.count() == 2
 
 
+def test_a_key_that_was_rotated_is_the_same_caller(client: Client) -> None:
+    first = send(client, BODY)
+    for _ in range(2):
+        known = client.get("/api/keys/").json()["items"]
+        newest = max(item["id"] for item in known)
+        made = send(client, {}, None, f"/api/keys/{newest}/rotate")
+        assert made.status_code == 201
+        client = Client(headers={"X-API-Key": made.json()["key"]})
+        again = send(client, BODY)
+        assert (again.content, again["Idempotency-Replayed"]) == (first.content, "true")
+        assert_problem(send(client, {**BODY, "name": "y"}), 422)
+    assert Domain.objects.count() == 1
+
+
 def test_a_refused_request_may_be_corrected_under_its_key(client: Client) -> None:
     assert_problem(send(client, {**BODY, "interval": 61}), 422)
     both = {**BODY, "method": "GET", "body": "x"}
