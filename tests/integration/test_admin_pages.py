@@ -277,6 +277,7 @@ def test_lists_end_where_counting_does(
         (AuditEntry, "object_kind__exact=domain"),
         (AuditEntry, "actor_kind__exact=command"),
         (AuditEntry, "q=operator"),
+        (AuditEntry, "q=1"),
         (User, "is_active__exact=1"),
         (Location, "q=loc"),
     ],
@@ -365,3 +366,22 @@ def test_a_browser_fills_nobody_s_password_into_a_domain() -> None:
     (secret,) = re.findall(r'<input [^>]*name="secret"[^>]*>', form)
     assert 'autocomplete="off"' in name
     assert 'autocomplete="new-password"' in secret
+
+
+def test_the_audit_of_a_number_is_found_by_an_index(make_domain: MakeDomain) -> None:
+    domain = make_domain()
+    plans: list[str] = []
+
+    def look(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "COUNT(*)" in sql:
+            with context["connection"].connection.cursor() as cursor:
+                cursor.execute("SET LOCAL enable_seqscan = off")  # of the few rows here
+                plans.append(str(cursor.execute(f"EXPLAIN {sql}", params).fetchall()))
+        return execute(sql, params, many, context)
+
+    browser = signed_in("admin")
+    with connection.execute_wrapper(look):
+        text = browser.get(f"{page(AuditEntry, 'changelist')}?q={domain.pk}").content.decode()
+    assert "domain.created" in text
+    (plan,) = plans
+    assert "auditentry_object" in plan
