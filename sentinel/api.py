@@ -1,6 +1,5 @@
 """The NinjaAPI: its routers, and the one table from exception to answer."""
 
-import json
 from typing import Any, Final
 
 from django.conf import settings
@@ -25,7 +24,15 @@ from monitoring.api import router as monitoring_router
 from sentinel.access.api import audit_router, keys_router
 from sentinel.access.authentication import KeysDiffer, ScopeMissing, ways
 from sentinel.access.conflicts import KeyConflict, KeyNotFound
-from sentinel.bodies import FORM, BodyParser, UnreadableBody, UnsupportedMediaType, media_type
+from sentinel.bodies import (
+    FORM,
+    BodyParser,
+    UnreadableBody,
+    UnsupportedContentCoding,
+    UnsupportedMediaType,
+    media_type,
+    read_json,
+)
 from sentinel.idempotency.claims import (
     HEADER,
     AnswerLost,
@@ -121,8 +128,8 @@ def _item(request: HttpRequest, item: dict[str, Any]) -> dict[str, str]:
         message = "the body must be a JSON object"
     if where == "body":
         # The first part is the name of the view's argument, which the client never sees.
-        place = json.loads(request.body or "null")
-        return {"pointer": pointer(*sent(place, path[1:], item["type"])), "detail": message}
+        body = read_json(request.body) if request.body else None
+        return {"pointer": pointer(*sent(body, path[1:], item["type"])), "detail": message}
     # Of one that may be repeated its place comes after the name.
     names = [part for part in path if isinstance(part, str)]
     kind = "header" if where == "header" else "parameter"
@@ -197,6 +204,12 @@ _ANSWERS: Final[dict[type[Exception], Any]] = {
     ),
     SuspiciousOperation: lambda request, _: problem(request, 400, "the query is not well-formed"),
     UnsupportedMediaType: lambda request, _: problem(request, 415),
+    UnsupportedContentCoding: lambda request, _: problem(
+        request,
+        415,
+        "send the body as it is, without a Content-Encoding",
+        headers={"Accept-Encoding": "identity"},
+    ),
     HttpError: _refused_by_ninja,
     OperationalError: unavailable,
     InterfaceError: unavailable,

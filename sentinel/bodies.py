@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.http import HttpRequest
@@ -10,6 +11,13 @@ from ninja.parser import Parser
 
 class UnreadableBody(ValueError):  # noqa: N818 - bad input, answered as such
     """A body that is not JSON; the words say where, and repeat none of it."""
+
+
+class _Repeated(ValueError):  # noqa: N818 - not seen outside this module
+    """An object has a member twice."""
+
+
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
 class BodyParser(Parser):
@@ -21,27 +29,54 @@ class BodyParser(Parser):
         Raises:
             UnreadableBody: it is not JSON.
         """
-        try:
-            return json.loads(request.body)
-        except json.JSONDecodeError as error:
-            words = error.msg[:1].lower() + error.msg[1:]
-            raise UnreadableBody(
-                f"the body is not JSON: {words} at line {error.lineno}, column {error.colno}"
-            ) from None
-        except UnicodeDecodeError as error:
-            raise UnreadableBody(
-                f"the body is not JSON: byte {error.start + 1} is not UTF-8"
-            ) from None
-        except RecursionError:
-            raise UnreadableBody(
-                "the body is not JSON that is read: it is nested too deep"
-            ) from None
-        except ValueError:  # of a number with thousands of digits
-            raise UnreadableBody("the body has a number that is too long") from None
+        return read_json(request.body)
+
+
+def read_json(body: bytes) -> Any:
+    """Return the value of JSON in UTF-8, whose objects name each member once (RFC 7493).
+
+    Of a member that comes twice readers take the first, the last or both: what is between a
+    client and this API would judge another value than the one that counts here.
+
+    Raises:
+        UnreadableBody: it is not JSON.
+    """
+    try:
+        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_members)
+    except json.JSONDecodeError as error:
+        words = error.msg[:1].lower() + error.msg[1:]
+        raise UnreadableBody(
+            f"the body is not JSON: {words} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise UnreadableBody(f"the body is not JSON: byte {error.start + 1} is not UTF-8") from None
+    except RecursionError:
+        raise UnreadableBody("the body is not JSON that is read: it is nested too deep") from None
+    except _Repeated as error:
+        raise UnreadableBody(str(error)) from None
+    except ValueError:  # of a number with thousands of digits
+        raise UnreadableBody("the body has a number that is too long") from None
+
+
+def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = set()
+        for name, _ in pairs:
+            if name in names:
+                # A long or strange one may be a value in the wrong place.
+                shown = f" {name}" if _PLAIN_NAME.fullmatch(name) else ""
+                raise _Repeated(f"an object of the body has the member{shown} twice: leave one")
+            names.add(name)
+    return members
 
 
 class UnsupportedMediaType(ValueError):  # noqa: N818 - bad input, answered as such
     """The Content-Type of a body is not one that is read."""
+
+
+class UnsupportedContentCoding(ValueError):  # noqa: N818 - bad input, answered as such
+    """A body is said to be compressed, which none is read as (RFC 9110, 15.5.16)."""
 
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -60,8 +95,12 @@ def refuse_media_type(request: HttpRequest) -> None:
 
     Raises:
         UnsupportedMediaType: it is not said to be JSON, nor to be what clients say by default.
+        UnsupportedContentCoding: it is said to be compressed.
     """
-    kind = media_type(request)
-    if kind in ("", FORM) or _JSON.fullmatch(kind) or not request.body:
+    if not request.body:
         return
-    raise UnsupportedMediaType
+    kind = media_type(request)
+    if kind not in ("", FORM) and not _JSON.fullmatch(kind):
+        raise UnsupportedMediaType
+    if request.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
+        raise UnsupportedContentCoding

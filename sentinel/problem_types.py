@@ -38,8 +38,9 @@ TYPES: Final = (
         name="bad-request",
         status=400,
         title="The request cannot be read",
-        occurs="What arrived is no HTTP that can be understood, the body is not JSON, the query "
-        "is not well-formed, or the Host header names nothing that this API answers to.",
+        occurs="What arrived is no HTTP that can be understood, the body is not JSON in UTF-8 or "
+        "has a member twice in one object, the query is not well-formed, or the Host header names "
+        "nothing that this API answers to.",
         cure="Correct what the detail names. For a body, it says the line and column at which "
         "JSON ended.",
         detail="the body is not JSON: expecting ',' delimiter at line 1, column 18",
@@ -144,9 +145,10 @@ TYPES: Final = (
         name="unsupported-media-type",
         status=415,
         title="The body is of a type that is not read",
-        occurs="The Content-Type is not JSON.",
-        cure="Send JSON as application/json or application/…+json. Without a Content-Type, or "
-        "with curl's own application/x-www-form-urlencoded, a body that is JSON is read as such.",
+        occurs="The Content-Type is not JSON, or the body has a Content-Encoding.",
+        cure="Send JSON as application/json or application/…+json, and not compressed. Without a "
+        "Content-Type, or with curl's own application/x-www-form-urlencoded, a body that is JSON "
+        "is read as such.",
         detail="send the body as JSON, with Content-Type application/json or application/…+json",
     ),
     ProblemType(

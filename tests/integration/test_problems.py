@@ -1,5 +1,6 @@
 """Errors in their one shape, and the pages that say what they mean."""
 
+import gzip
 import json
 import re
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from domains.models import Domain
 from sentinel.problem_types import TYPES
 from tests.integration.test_api import DOMAINS, assert_problem, post
 
@@ -69,6 +71,9 @@ def test_an_error_names_its_kind_and_its_request(
         (b'{"a": "\xff"}', "byte 8 is not UTF-8"),
         (b"[" * 100_000, "nested too deep"),
         (b"9" * 5000, "number that is too long"),
+        ('{"name": "x"}'.encode("utf-16"), "byte 1 is not UTF-8"),
+        ('{"name": "x"}'.encode("utf-16-le"), "line 1, column 2"),
+        (b'{"name": "\xed\xa0\x80"}', "byte 11 is not UTF-8"),
     ],
 )
 def test_a_body_that_is_not_json_is_told_where_it_ends(
@@ -81,6 +86,47 @@ def test_a_body_that_is_not_json_is_told_where_it_ends(
     problem = assert_problem(response, 400)
     assert problem["type"] == "/api/problems/bad-request"
     assert words in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            '{"name": "x", "url": "http://a.example/", "url": "http://b.example/"}',
+            "member url twice",
+        ),
+        ('{"name": "x", "url": "http://a.example/", "headers": {"X-A": "1", "X-A": "2"}}', "X-A"),
+        ('{"name": "x", "url": "http://a.example/", "se cret": 1, "se cret": 1}', "member twice"),
+    ],
+)
+def test_a_member_that_comes_twice_is_refused_for_readers_differ_in_which_counts(
+    client: Client, body: str, words: str
+) -> None:
+    response = client.post(DOMAINS, body, content_type="application/json")
+    problem = assert_problem(response, 400)
+    assert words in problem["detail"]
+    assert "se cret" not in problem["detail"]
+    assert not Domain.objects.exists()
+
+
+def test_a_byte_order_mark_is_passed_over(client: Client) -> None:
+    body = '{"name": "x", "url": "http://a.example/"}'.encode("utf-8-sig")
+    assert client.post(DOMAINS, body, content_type="application/json").status_code == 201
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "gzip, identity"])
+def test_a_body_that_is_compressed_is_told_that_none_is_read(client: Client, coding: str) -> None:
+    body = '{"name": "x", "url": "http://a.example/"}'
+    for sent in (body, gzip.compress(body.encode())):
+        response = client.post(
+            DOMAINS, sent, content_type="application/json", headers={"Content-Encoding": coding}
+        )
+        problem = assert_problem(response, 415)
+        assert "Content-Encoding" in problem["detail"]
+        assert response["Accept-Encoding"] == "identity"
+    plain = {"Content-Encoding": "identity"}
+    made = client.post(DOMAINS, body, content_type="application/json", headers=plain)
+    assert made.status_code == 201
 
 
 def test_too_many_parameters_are_400(client: Client) -> None:
