@@ -45,6 +45,7 @@ from sentinel.idempotency.claims import (
 from sentinel.openapi import complete
 from sentinel.operations import make_strict
 from sentinel.problems import (
+    MOST_NAMED,
     forbidden,
     invalid,
     problem,
@@ -113,14 +114,17 @@ api.add_router("/audit", audit_router)
 
 
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    return invalid(request, [_item(request, item) for item in error.errors])
+    named = error.errors[:MOST_NAMED]
+    of_body = any(item["loc"][0] == "body" for item in named)
+    body = read_json(request.body) if of_body and request.body else None
+    return invalid(request, [_item(body, item) for item in named], count=len(error.errors))
 
 
 def _refused(request: HttpRequest, error: FieldsRefused) -> HttpResponse:
     return invalid(request, [{"pointer": where, "detail": words} for where, words in error.errors])
 
 
-def _item(request: HttpRequest, item: dict[str, Any]) -> dict[str, str]:
+def _item(body: Any, item: dict[str, Any]) -> dict[str, str]:
     """Return one field's error: a JSON pointer into the body, or a name."""
     where, *path = item["loc"]
     message = words(item)
@@ -128,7 +132,6 @@ def _item(request: HttpRequest, item: dict[str, Any]) -> dict[str, str]:
         message = "the body must be a JSON object"
     if where == "body":
         # The first part is the name of the view's argument, which the client never sees.
-        body = read_json(request.body) if request.body else None
         return {"pointer": pointer(*sent(body, path[1:], item["type"])), "detail": message}
     # Of one that may be repeated its place comes after the name.
     names = [part for part in path if isinstance(part, str)]

@@ -166,7 +166,8 @@ TYPES: Final = (
         occurs="The request can be read, but fields of the body, parameters of the query or "
         "headers are unknown, missing, out of bounds or do not go together. Nothing was changed.",
         cure="Correct each item of 'errors': 'pointer' is a JSON pointer into the body, "
-        "'parameter' the name of one of the address, 'header' that of a header.",
+        "'parameter' the name of one of the address, 'header' that of a header. Of many the first "
+        "100 are named.",
         detail="1 field is not valid",
         example={
             "errors": [

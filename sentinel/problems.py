@@ -16,6 +16,9 @@ log = structlog.get_logger(__name__)
 
 CONTENT_TYPE: Final = "application/problem+json"
 
+MOST_NAMED: Final = 100
+"""Of what is wrong with a request, so many are named: a body has room for many thousands."""
+
 
 def problem(
     request: HttpRequest,
@@ -58,10 +61,21 @@ def forbidden(request: HttpRequest, scope: str, detail: str) -> HttpResponse:
     return problem(request, 403, detail, headers={"WWW-Authenticate": challenge})
 
 
-def invalid(request: HttpRequest, errors: list[dict[str, str]]) -> HttpResponse:
-    """Answer that fields are not valid: each with its pointer or parameter, and the cure."""
-    count = "1 field is" if len(errors) == 1 else f"{len(errors)} fields are"
-    return problem(request, 422, f"{count} not valid", errors=errors)
+def invalid(
+    request: HttpRequest, errors: list[dict[str, str]], *, count: int | None = None
+) -> HttpResponse:
+    """Answer that fields are not valid: each with its pointer or parameter, and the cure.
+
+    Args:
+        request: what is answered.
+        errors: those that are named.
+        count: of all that there are, where those are the first of them.
+    """
+    count = len(errors) if count is None else count
+    words = "1 field is not valid" if count == 1 else f"{count} fields are not valid"
+    if count > len(errors):
+        words += f", of which the first {len(errors)} are named"
+    return problem(request, 422, words, errors=errors)
 
 
 def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:

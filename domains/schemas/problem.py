@@ -48,7 +48,11 @@ class Problem(Schema):
     request_id: Annotated[str, Field(description="Under which the log has it.")] = ""
     errors: Annotated[
         list[ErrorItem],
-        Field(default_factory=list, description="Each field or parameter that is wrong."),
+        Field(
+            default_factory=list,
+            description="The fields and parameters that are wrong: the first 100, where there are "
+            "more.",
+        ),
     ]
 
 
