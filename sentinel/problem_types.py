@@ -152,6 +152,14 @@ TYPES: Final = (
         detail="send the body as JSON, with Content-Type application/json or application/…+json",
     ),
     ProblemType(
+        name="range-not-satisfiable",
+        status=416,
+        title="There is no such part of the file",
+        occurs="The Range header asks for a part that the file has not.",
+        cure="Ask within the size that the Content-Range header names, or send no Range header.",
+        detail="the file has no such part; the Content-Range header says how large it is",
+    ),
+    ProblemType(
         name="expectation-failed",
         status=417,
         title="The expectation cannot be met",

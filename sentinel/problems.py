@@ -114,7 +114,7 @@ class ProblemMiddleware:
         if response.status_code < 400 or is_ready:
             return response
         answer = problem(request, response.status_code)
-        for name in ("Allow", "Retry-After", "WWW-Authenticate"):
+        for name in ("Allow", "Content-Range", "Retry-After", "WWW-Authenticate"):
             if name in response:
                 answer[name] = response[name]
         return answer

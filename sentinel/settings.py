@@ -53,9 +53,9 @@ MIDDLEWARE = [
     "sentinel.request_log.RequestLogMiddleware",
     "sentinel.security.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "sentinel.throttling.AllowanceMiddleware",
     "sentinel.problems.ProblemMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",  # whose own errors have no body
     "sentinel.streams.StreamMiddleware",
     "sentinel.health.HostMiddleware",
     # For people's pages. They do their work when a view asks for it: a request with an API key

@@ -182,3 +182,16 @@ def test_what_only_shows_something_says_which_methods_it_takes(path: str, method
 def test_an_address_that_is_none_is_not_found_by_any_method() -> None:
     for path in ("/nothing", "/api/", "/api/nothing"):
         assert_problem(Client(enforce_csrf_checks=True).post(path), 404)
+
+
+STATIC = "/static/ninja/swagger-ui.css"
+
+
+def test_the_errors_of_static_files_are_problems_too() -> None:
+    response = Client().post(STATIC)
+    assert_problem(response, 405)
+    assert response["Allow"] == "GET, HEAD"
+    response = Client().get(STATIC, headers={"Range": "bytes=99999999-"})
+    assert assert_problem(response, 416)["type"] == "/api/problems/range-not-satisfiable"
+    assert response["Content-Range"].startswith("bytes */")
+    assert_problem(Client().get("/static/nothing"), 404)
