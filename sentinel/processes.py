@@ -35,6 +35,8 @@ def api(environment: Environment) -> Process:
             *("--logger-class", "sentinel.web_server.Log"),
             *("--graceful-timeout", "8", "--timeout", "30", "--log-level", "warning"),
             "--no-control-socket",
+            # A proxy on this host that passes on what it is sent would let anybody move the path.
+            *("--forwarder-headers", ""),
         )
     )
 

@@ -82,3 +82,13 @@ def test_a_connection_is_kept_over_an_error_of_the_api(server: Server) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
         assert client.get("/api/domains/", headers={"X-API-Key": ""}).status_code == 401
         assert client.head("/livez").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "PATH_INFO"])
+@pytest.mark.parametrize(("path", "status"), [("/livez", 200), ("/api/problems/livez", 404)])
+def test_no_header_says_what_the_path_is(server: Server, name: str, path: str, status: int) -> None:
+    response = server.raw(
+        request(f"GET {path} HTTP/1.1", f"{name}: /api/problems", "Connection: close")
+    )
+    assert response.status_code == status
+    assert "unhandled" not in server.log.read_text()
