@@ -1,7 +1,8 @@
 """Who changed what, and when: an append-only record of what people do.
 
 A row is written in the transaction of the change, so that neither is ever without the other.
-A trigger of the database refuses to change or delete one.
+Triggers of the database refuse to change or delete one, and to empty the table, whoever asks. Only
+who owns the table can take them away.
 """
 
 from collections.abc import Iterable, Mapping

@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
-from django.db import IntegrityError
+from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.state import ProjectState
 from django.test import Client
 
 from domains import services
@@ -75,3 +77,42 @@ def test_without_its_record_there_is_no_change() -> None:
     with pytest.raises(IntegrityError):
         services.delete_domain(domain.pk, by=nobody, now=NOW)
     assert [domain.name for domain in Domain.objects.all()] == ["a"]
+
+
+@pytest.fixture
+def guarded(db: None) -> None:
+    """Migrate anew, within the test: for the others one of the guards is off."""
+    (operation,) = (
+        MigrationLoader(connection).get_migration("domains", "0010_audit_stays").operations
+    )
+    state = ProjectState()
+    with connection.schema_editor() as editor:
+        operation.database_backwards("domains", editor, state, state)
+        operation.database_forwards("domains", editor, state, state)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE domains_auditentry SET actor_name = 'somebody else'",
+        "DELETE FROM domains_auditentry",
+        (
+            "INSERT INTO domains_auditentry SELECT * FROM domains_auditentry "
+            "ON CONFLICT (id) DO UPDATE SET actor_name = 'somebody else'"
+        ),
+        "TRUNCATE domains_auditentry",
+        "TRUNCATE domains_auditentry, domains_domain CASCADE",
+    ],
+)
+@pytest.mark.parametrize("role", ["origin", "replica"])
+@pytest.mark.usefixtures("guarded")
+def test_what_is_recorded_is_neither_changed_nor_deleted(
+    make_domain: MakeDomain, statement: str, role: str
+) -> None:
+    make_domain()
+    before = list(AuditEntry.objects.values())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('session_replication_role', %s, true)", [role])
+        with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+            cursor.execute(statement)
+    assert list(AuditEntry.objects.values()) == before
