@@ -29,7 +29,8 @@ def error_page(request: HttpRequest, status: int, title: str, words: str) -> Htt
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Answer a form that does not come from a page of ours, or was opened before signing in."""
-    log.warning("form refused", path=request.path, reason=reason)
+    # What follows quotes the Origin or the Referer, with its query.
+    log.warning("form refused", path=request.path, reason=reason.partition(" - ")[0])
     return error_page(
         request,
         403,

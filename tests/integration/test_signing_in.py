@@ -122,6 +122,26 @@ def test_a_form_from_elsewhere_is_refused_on_a_page() -> None:
         assert behind.post(SIGN_IN, form, headers=proxied).status_code == 302
 
 
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"Origin": "https://canary.example"}, "Origin checking failed"),
+        ({"Referer": "https://canary.example/?k=canary"}, "Referer checking failed"),
+        ({"Referer": "https://[canary"}, "Referer checking failed"),
+        ({"Referer": "https://testserver/"}, "CSRF cookie not set."),
+    ],
+)
+def test_a_form_that_is_refused_is_logged_without_what_it_was_sent_with(
+    headers: dict[str, str], reason: str
+) -> None:
+    with capture_logs() as lines:
+        response = try_to(somewhere(enforce_csrf_checks=True), headers=headers, secure=True)
+    assert response.status_code == 403
+    refused = [line for line in lines if line["event"] == "form refused"]
+    assert [line["reason"] for line in refused] == [reason]
+    assert "canary" not in str(lines)
+
+
 def test_a_key_needs_no_token_and_gets_no_cookie(client: Client) -> None:
     browser = Client(
         headers={
