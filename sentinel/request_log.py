@@ -57,39 +57,38 @@ class RequestLogMiddleware:
             elif isinstance(response, StreamingHttpResponse):
                 # Django's own is an iterator of bytes under WSGI.
                 parts = cast("Iterable[bytes]", response.streaming_content)
-                response.streaming_content = _streamed(request, response, parts, began, name)
+                response.streaming_content = _streamed(request, response, parts, began)
             else:
                 _say(request, method, response.status_code, len(response.content), began)
-        finally:
-            # The thread goes on to the next request.
+        except BaseException:
             structlog.contextvars.clear_contextvars()
+            raise
+        # What is said while the answer is sent is of this request too: the server closes it at the
+        # end, whatever became of it, and the thread goes on to the next one.
+        at_the_end: list[Callable[[], object]] = vars(response)["_resource_closers"]
+        at_the_end.append(structlog.contextvars.clear_contextvars)
         return response
 
 
 def _streamed(
-    request: HttpRequest,
-    response: StreamingHttpResponse,
-    parts: Iterable[bytes],
-    began: float,
-    name: str,
+    request: HttpRequest, response: StreamingHttpResponse, parts: Iterable[bytes], began: float
 ) -> Iterator[bytes]:
     sent = 0
     aborted_by = None
-    with structlog.contextvars.bound_contextvars(request_id=name):
-        try:
-            if request.method != "HEAD":
-                for part in parts:
-                    sent += len(part)
-                    yield part
-        except GeneratorExit:
-            aborted_by = "client"  # who has gone, or read too slowly
-            raise
-        except BaseException:
-            aborted_by = "server"
-            raise
-        finally:
-            method, status = request.method or "", response.status_code
-            _say(request, method, status, sent, began, aborted_by=aborted_by)
+    try:
+        if request.method != "HEAD":
+            for part in parts:
+                sent += len(part)
+                yield part
+    except GeneratorExit:
+        aborted_by = "client"  # who has gone, or read too slowly
+        raise
+    except BaseException:
+        aborted_by = "server"
+        raise
+    finally:
+        method, status = request.method or "", response.status_code
+        _say(request, method, status, sent, began, aborted_by=aborted_by)
 
 
 def _say(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -101,6 +102,7 @@ def test_a_path_cannot_forge_a_line() -> None:
     assert len(shown_path("/" + "x" * 5000)) <= 301
 
 
+@pytest.mark.django_db
 def test_a_stream_is_a_line_at_its_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
@@ -119,6 +121,7 @@ def test_a_stream_is_a_line_at_its_end(caplog: pytest.LogCaptureFixture) -> None
     (line,) = lines(caplog)
     assert (line["bytes"], line["request_id"]) == (5, "flow")
     assert "aborted_by" not in line
+    response.close()
     assert structlog.contextvars.get_contextvars() == {}
 
 
@@ -140,11 +143,11 @@ def test_a_stream_that_breaks_off_says_so_and_by_whom(
     left = answer()
     assert next(iter(left)) == b"12"
     left.close()  # as the server does when its client has gone
-    with pytest.raises(RuntimeError):
-        list(answer())
+    with pytest.raises(RuntimeError), closing(answer()) as broken:
+        list(broken)
     settings.SENTINEL_ACCESS_LOG = False
-    with pytest.raises(RuntimeError):
-        list(answer())
+    with pytest.raises(RuntimeError), closing(answer()) as broken:
+        list(broken)
     told = [(line["status"], line["bytes"], line["aborted_by"], line["level"])
             for line in lines(caplog)]  # fmt: skip
     assert told == [
