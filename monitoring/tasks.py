@@ -5,6 +5,8 @@ Their queues are in the settings (``CELERY_TASK_ROUTES``); a check names its loc
 
 import gc
 import threading
+import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,6 +32,7 @@ from monitoring.own_addresses import OwnAddresses
 from monitoring.probes.canaries import Canaries
 from monitoring.probes.nameservers import in_use
 from monitoring.queues import CONTROL, bound, probe_queue, queue
+from monitoring.schedule import TICK_SECONDS
 
 log = structlog.get_logger(__name__)
 _P = ParamSpec("_P")
@@ -39,6 +42,9 @@ DRAIN_SECONDS: Final = 8.0
 
 _SPARE_MESSAGES: Final = 100
 """Messages that a queue may hold beside two for each batch that waits."""
+
+_REQUEST_SECONDS: Final = 0.5
+"""How long a request waits for the queue, for a connection and for each answer."""
 
 OUTAGE: Final = (DatabaseOutage, InterfaceError)
 """What a database that is away raises: a failed task, but no defect, so no traceback."""
@@ -65,6 +71,7 @@ _own_addresses: Final = OwnAddresses(
 _checker: Checker | None = None
 _checker_lock = threading.Lock()
 _upkeep: threading.Thread | None = None
+_left_alone_until = 0.0
 
 
 @shared_task(name="monitoring.sweep", throws=OUTAGE)
@@ -149,15 +156,34 @@ def _beside_the_sweeps(work: Callable[[], None]) -> None:
     _upkeep.start()
 
 
-def publish(hints: Iterable[Hint]) -> int:
+def publish_run(run_id: uuid.UUID) -> None:
+    """Put a manual run on its queues from a request, which does not wait for them for long.
+
+    Where they did not answer they are left alone for a tick, whose sweep sends what is unsent: a
+    Redis that hangs would hold each request, and with them the threads that others need.
+    """
+    global _left_alone_until  # noqa: PLW0603 - known to all threads of a process is the point
+    if time.monotonic() < _left_alone_until:
+        return
+    hints = dispatch.unsent(run_id=run_id)
+    if hints and not publish(hints, seconds=_REQUEST_SECONDS):
+        _left_alone_until = time.monotonic() + TICK_SECONDS
+
+
+def publish(hints: Iterable[Hint], *, seconds: float | None = None) -> int:
     """Put batches on their queues, in one pipeline; return how many were accepted.
 
     A queue that is away is no error: the rows stay unsent, and the next sweep sends them.
+
+    Args:
+        hints: which.
+        seconds: how long the queue is waited for, for a connection and for each answer; without
+            it as long as a worker waits, and twice.
     """
     waiting = list(hints)
     if not waiting:
         return 0
-    with _queue_connection() as connection:
+    with _queue_connection(seconds) as connection:
         if connection is None:
             return 0
         # Before they are sent: who takes one may have to give it back at once.
@@ -202,15 +228,18 @@ def bound_queues() -> None:
 
 
 @contextmanager
-def _queue_connection() -> Iterator[Connection | None]:
+def _queue_connection(seconds: float | None = None) -> Iterator[Connection | None]:
     """Give a connection to the queue, or None where it is away.
 
     One of its own: a connection from the pool may be a dead one, and would first be retried
     for seconds in a request that needs no queue to be answered.
     """
-    with current_app.connection_for_write() as connection:
+    options = {} if seconds is None else {"socket_timeout": seconds}
+    with current_app.connection_for_write(transport_options=options) as connection:
         try:
-            connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+            connection.ensure_connection(
+                max_retries=1 if seconds is None else 0, interval_start=0, interval_step=0
+            )
         except QueueOutage as error:
             log.warning("queue is away", error=str(error))
             yield None

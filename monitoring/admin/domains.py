@@ -124,7 +124,5 @@ class WatchedDomainAdmin(DomainAdmin):
         domains = list(queryset.order_by("pk"))
         with transaction.atomic():
             run_id = dispatch.request_checks(domains, now=database_now())
-            transaction.on_commit(
-                lambda: tasks.publish(dispatch.unsent(run_id=run_id)), robust=True
-            )
+            transaction.on_commit(lambda: tasks.publish_run(run_id), robust=True)
         self.message_user(request, f"Asked for checks of {len(domains)}.", messages.SUCCESS)

@@ -101,7 +101,7 @@ def check(request: HttpRequest, response: HttpResponse, domain_id: DomainId) -> 
 
 def _publish(run_id: uuid.UUID) -> None:
     """Put a run on the queue once it is durable; what is not put there, the next sweep puts."""
-    transaction.on_commit(lambda: tasks.publish(dispatch.unsent(run_id=run_id)), robust=True)
+    transaction.on_commit(lambda: tasks.publish_run(run_id), robust=True)
 
 
 def _status_url(request: HttpRequest, run_id: uuid.UUID) -> str:

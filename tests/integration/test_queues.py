@@ -3,10 +3,13 @@
 import ast
 import json
 import os
+import socket
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -100,9 +103,32 @@ def test_a_queue_that_is_away_leaves_the_batches_unsent(
 ) -> None:
     (batch,) = batches(place, domain, 1)
     away = app.connection_for_write("redis://127.0.0.1:1/0")
-    monkeypatch.setattr(app, "connection_for_write", lambda: away)
+    monkeypatch.setattr(app, "connection_for_write", lambda **_: away)
     assert tasks.publish(dispatch.unsent()) == 0
     assert [hint.batch_id for hint in dispatch.unsent()] == [batch.pk]
+
+
+def test_a_request_waits_for_a_queue_that_hangs_once_and_not_for_long(
+    place: Location, domain: Domain, monkeypatch: pytest.MonkeyPatch, store: Any
+) -> None:
+    real = app.connection_for_write
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        hanging = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
+        monkeypatch.setattr(app, "connection_for_write", partial(real, hanging))
+        monkeypatch.setattr(tasks, "_left_alone_until", 0.0)
+        run_ids = [uuid.uuid4() for _ in range(5)]
+        made = [batches(place, domain, 1, kind="manual", run_id=each)[0] for each in run_ids]
+        began = time.monotonic()
+        for run_id in run_ids:
+            tasks.publish_run(run_id)
+        assert time.monotonic() - began < 2  # it was six seconds for each
+    assert sorted(hint.batch_id for hint in dispatch.unsent()) == [each.pk for each in made]
+    monkeypatch.setattr(app, "connection_for_write", real)
+    tasks.publish_run(run_ids[0])
+    assert held(store, place, priority="") == []  # they are left to the next sweep
+    monkeypatch.setattr(tasks, "_left_alone_until", 0.0)
+    tasks.publish_run(run_ids[0])
+    assert held(store, place, priority="") == [made[0].pk]
 
 
 def test_messages_that_nobody_consumes_do_not_pile_up(
