@@ -13,6 +13,7 @@ from monitoring.probes.assertions import Answer, needs_body
 from monitoring.probes.deadline import Deadline
 from monitoring.probes.exchange import Asked, Asking
 from monitoring.probes.judging import is_heavy, judge
+from monitoring.probes.masking import masked
 from monitoring.probes.outcome import Failure, Outcome, Phases, Target
 from monitoring.probes.reasons import Scene, reason_of, too_busy
 from monitoring.probes.redirects import (
@@ -126,11 +127,15 @@ class _Check:
         last = self.trace
         last.watch.leave()
         hops = tuple([trace.hop() for trace in self.traces])
+        detail = "" if failure is None else failure.detail
+        if (detail or len(hops) > 1) and (self.target.headers or self.target.body):
+            detail = masked(detail, self.target)
+            hops = (hops[0], *(hop._replace(url=masked(hop.url, self.target)) for hop in hops[1:]))
         phases = hops[0].phases if len(hops) == 1 else _sum([hop.phases for hop in hops])
         return Outcome(
             state=_UP if failure is None else failure.state,
             reason=None if failure is None else failure.reason,
-            detail="" if failure is None else failure.detail,
+            detail=detail,
             status_code=last.status_code,
             http_version=last.http_version,
             ip=last.ip,
