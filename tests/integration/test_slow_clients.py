@@ -15,6 +15,7 @@ from django.test import Client
 
 from sentinel.web_arrivals import LARGEST_BODY
 from tests.conftest import KEY, MakeDomain
+from tests.integration import hurried_worker
 from tests.integration.web import Server, parsed, request, rest_of, serving
 
 THREADS = 2
@@ -34,6 +35,13 @@ TIMES = 8
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     few = {"SENTINEL_API_WORKERS": "1", "SENTINEL_API_THREADS": str(THREADS)}
     with serving(tmp_path_factory.mktemp("web"), **few) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    worker = ("--worker-class", f"{hurried_worker.__name__}.Worker")
+    with serving(tmp_path_factory.mktemp("web"), *worker) as running:
         yield running
 
 
@@ -62,6 +70,32 @@ def test_requests_that_never_end_hold_no_thread_and_are_told_after_ten_seconds(
             assert response.status_code == 408
             assert response.headers["Content-Type"] == "application/problem+json"
             assert response.json()["type"] == "/api/problems/request-timeout"
+
+
+DRIPPING = [
+    (b"GET /livez HTTP/1.1\r\nX-Drip: ", b"x"),
+    (request(SIGN_IN, "Content-Length: 1000"), b"x"),
+    (request(SIGN_IN, "Content-Length: 1000", "Expect: 100-continue"), b"x"),
+]
+
+
+@pytest.mark.parametrize(("begun", "drop"), DRIPPING)
+def test_a_request_that_never_pauses_has_so_long_to_arrive_and_no_longer(
+    hurried: Server, begun: bytes, drop: bytes
+) -> None:
+    began = time.monotonic()
+    with hurried.connect(begun) as client:
+        while time.monotonic() < began + 3 * hurried_worker.SECONDS:
+            if select.select([client], [], [], 0.1)[0]:
+                answer = client.recv(65536)
+                if answer != b"HTTP/1.1 100 Continue\r\n\r\n":
+                    break
+            client.sendall(drop)
+        else:
+            pytest.fail("it may go on for ever")
+    assert parsed(answer).status_code == 408
+    assert parsed(answer).json()["type"] == "/api/problems/request-timeout"
+    assert time.monotonic() - began >= hurried_worker.SECONDS
 
 
 def test_unfinished_requests_take_so_much_memory_and_no_more(server: Server) -> None:

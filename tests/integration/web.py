@@ -70,8 +70,14 @@ def request(head: str = "GET /livez HTTP/1.1", *headers: str) -> bytes:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **variables: str) -> Iterator[Server]:
-    """Run the API process, with settings beside those of the tests, until the end."""
+def serving(folder: Path, *options: str, **variables: str) -> Iterator[Server]:
+    """Run the API process until the end.
+
+    Args:
+        folder: where its log goes.
+        options: of gunicorn, beside or in place of the cluster's.
+        variables: settings beside those of the tests.
+    """
     port = free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SENTINEL_PORT", str(port))
@@ -81,7 +87,7 @@ def serving(folder: Path, **variables: str) -> Iterator[Server]:
         log = folder / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                program.argv, env=dict(os.environ), stdout=output, stderr=output
+                (*program.argv, *options), env=dict(os.environ), stdout=output, stderr=output
             )
     try:
         deadline = time.monotonic() + 60
