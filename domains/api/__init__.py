@@ -4,10 +4,19 @@ from ninja import Router
 
 from domains.api.listed import OfStates, add_list
 from domains.api.many import add_many
-from domains.api.parameters import Cursor, DomainId, Limit, actor_of, next_link, origin_of
+from domains.api.parameters import (
+    AsShown,
+    Cursor,
+    DomainId,
+    Limit,
+    actor_of,
+    next_link,
+    origin_of,
+)
 from domains.api.single import Observe, add_single
 
 __all__ = [
+    "AsShown",
     "Cursor",
     "DomainId",
     "Limit",

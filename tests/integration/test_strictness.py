@@ -7,6 +7,7 @@ import pytest
 from django.test import Client, RequestFactory
 from ninja import Query, Router
 
+from sentinel.access.models import ApiKey
 from sentinel.api import SentinelAPI, api
 from sentinel.operations import StrictOperation, StrictPath
 from tests.conftest import MakeDomain
@@ -136,3 +137,13 @@ def test_head_is_answered_where_get_is(client: Client, make_domain: MakeDomain) 
 def test_the_schema_has_no_heads() -> None:
     schema = api.get_openapi_schema()
     assert not any("head" in path for path in schema["paths"].values())
+
+
+@pytest.mark.parametrize("path", ["/api/domains/{}", "/api/keys/{}", "/api/monitoring/{}/summary"])
+def test_a_thing_has_one_address(client: Client, make_domain: MakeDomain, path: str) -> None:
+    number = ApiKey.objects.get().pk if "keys" in path else make_domain().pk
+    assert client.get(path.format(number)).status_code == 200
+    for written in (f"{number}.0", f"+{number}", f"0{number}", f"%20{number}", f"{number}_0"):
+        problem = assert_problem(client.get(path.format(written)), 422)
+        assert problem["errors"][0]["detail"] == "it must be a whole number, as the API shows it"
+    assert_problem(client.get(path.format("-1")), 422)

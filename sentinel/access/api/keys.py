@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query, Router, Status
 
-from domains.api import Cursor, Limit, actor_of, next_link
+from domains.api import AsShown, Cursor, Limit, actor_of, next_link
 from domains.clock import database_now
 from domains.paging import DEFAULT_LIMIT
 from domains.schemas import problems
@@ -26,7 +26,7 @@ from sentinel.access.scopes import Scope
 
 router = Router(tags=["access"], auth=ADMIN_ONLY)
 
-KeyId = Annotated[int, Path(ge=1, le=2**63 - 1, description="The id of the key.")]
+KeyId = Annotated[int, AsShown, Path(ge=1, le=2**63 - 1, description="The id of the key.")]
 InState = Annotated[State | None, Query(description="Only the keys in this state; default: all.")]
 
 
