@@ -1,11 +1,20 @@
 """The shapes of keys and of the audit in the API. No I/O."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
 from ninja import Schema
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+)
 
 from domains.audit import AuditEntry
 from domains.fields import Name as PlainName
@@ -16,6 +25,19 @@ Word = Literal["read", "write", "admin"]
 _LAST_YEAR: Final = 2200
 MAX_OVERLAP_SECONDS: Final = 30 * 86_400
 DEFAULT_OVERLAP_SECONDS: Final = 86_400
+
+
+_NUMBER: Final = re.compile(r"\s*[+-]?[0-9.]+(e[+-]?[0-9]+)?\s*", re.IGNORECASE)
+
+
+def _written_out(value: Any) -> Any:
+    # Pydantic takes it for seconds since 1970, and from some size on for milliseconds.
+    if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
+        raise ValueError(
+            "it is a number: give a date and time by RFC 3339, such as 2027-11-23T12:00:00Z, or "
+            "null for never"
+        )
+    return value
 
 
 def _in_calendar(instant: datetime) -> datetime:
@@ -48,7 +70,7 @@ Scopes = Annotated[
     AfterValidator(_distinct),
 ]
 ExpiresAt = Annotated[
-    Annotated[AwareDatetime, AfterValidator(_in_calendar)] | None,
+    Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_calendar)] | None,
     Field(description="When it opens nothing any more, RFC 3339; null for never."),
 ]
 

@@ -90,6 +90,10 @@ def test_a_name_alone_makes_a_key_that_reads(client: Client) -> None:
         ("expires_at", "9999-12-31T23:59:59-14:00", "before the year 2200"),
         ("expires_at", "2099-01-01T00:00:00", "timezone"),
         ("expires_at", "soon", "valid datetime"),
+        ("expires_at", 4_000_000_000, "it is a number"),
+        ("expires_at", 4_000_000_000_000.0, "it is a number"),
+        ("expires_at", "4000000000", "it is a number"),
+        ("expires_at", True, "it is a number"),
         ("digest", "00", "no such field"),
     ],
 )
