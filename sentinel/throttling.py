@@ -21,12 +21,13 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage, RedisStorage
+from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from redis import RedisError
 
 from sentinel import broker
 from sentinel.client_address import network_of
+from sentinel.limit_storage import OneTripStorage
 from sentinel.problems import problem, unauthenticated
 from sentinel.tracebacks import words_of
 
@@ -73,7 +74,7 @@ class Throttle:
     def __init__(self, url: str, *, prefix: str = "sentinel:limit") -> None:
         self._client = broker.impatient_client(url, seconds=PATIENCE_SECONDS)
         # The URL says no more than which library: the pool knows the way, by Redis Sentinel too.
-        storage = RedisStorage(
+        storage = OneTripStorage(
             "redis://", connection_pool=self._client.connection_pool, key_prefix=prefix
         )
         self._limiter = SlidingWindowCounterRateLimiter(storage)

@@ -50,6 +50,33 @@ def test_a_quota_is_taken_and_no_more(who: str) -> None:
     assert other.left == 4
 
 
+def test_what_is_taken_and_what_is_left_is_one_round_trip(who: str) -> None:
+    throttle = Throttle(redis_url())
+    throttle.take("key", who, 5)  # connects, and brings the script
+    seen: list[str] = []
+    with redis.from_url(redis_url(), decode_responses=True) as direct, direct.monitor() as monitor:
+        for _ in range(3):
+            throttle.take("key", who, 5)
+        throttle.take("key", f"{who} end", 5)
+        while f"{who} end" not in (command := monitor.next_command()["command"]):
+            seen += [command] if who in command and command.startswith("EVAL") else []
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(30, 54), (1, 98)])
+def test_the_minute_before_counts_by_what_is_left_of_it(who: str, seconds: int, left: int) -> None:
+    throttle = Throttle(redis_url())
+    for _ in range(90):
+        throttle.take("key", who, 100)
+    with redis.from_url(redis_url()) as direct:
+        (current,) = direct.scan_iter(f"*{who}*")
+        direct.pexpire(current, seconds * 1000)  # what lives for less than a minute is over
+    taken = throttle.take("key", who, 100)
+    assert taken is not None
+    assert taken.allowed
+    assert taken.left == pytest.approx(left, abs=1)
+
+
 def test_no_quota_is_no_limit(who: str) -> None:
     assert Throttle(redis_url()).take("key", who, 0) is None
 
