@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, JsonValue, ValidationError, WrapValidato
 from domains.bulk import MOST, Reference, Refusal
 from domains.conflicts import DomainNotFound, VersionMismatch
 from domains.fields import ExternalId
+from domains.named_errors import MOST_NAMED, counted
 from domains.refusals import refusal
 from domains.rules import FieldsRefused
 from domains.schemas import DomainIn, DomainOut, DomainPatch, ErrorItem
@@ -245,9 +246,9 @@ def problem_out(refused: Refusal) -> dict[str, Any]:
     """Return the fields of an ``ItemProblem``."""
     match refused:
         case FieldsRefused():
-            errors = [{"pointer": where, "detail": words} for where, words in refused.errors]
-            many = "1 field is" if len(errors) == 1 else f"{len(errors)} fields are"
-            return _problem("validation", 422, f"{many} not valid", errors)
+            named = refused.errors[:MOST_NAMED]
+            errors = [{"pointer": where, "detail": words} for where, words in named]
+            return _problem("validation", 422, counted(len(refused.errors)), errors)
         case DomainNotFound():
             return _problem("not-found", 404, str(refused))
         case VersionMismatch():

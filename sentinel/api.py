@@ -15,6 +15,7 @@ from pydantic_core import to_json
 
 from domains.api import domains_router
 from domains.conflicts import Conflict, DomainNotFound, VersionMismatch
+from domains.named_errors import MOST_NAMED
 from domains.paging import BadCursor
 from domains.preconditions import BadHeader
 from domains.refusals import sent, words
@@ -45,7 +46,6 @@ from sentinel.idempotency.claims import (
 from sentinel.openapi import complete
 from sentinel.operations import make_strict
 from sentinel.problems import (
-    MOST_NAMED,
     forbidden,
     invalid,
     problem,

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from domains.named_errors import MOST_NAMED, counted
 from sentinel.pages import is_page
 from sentinel.problem_types import BY_NAME, RETRY_AFTER_SECONDS, document, kind_of
 from sentinel.tracebacks import words_of
@@ -15,9 +16,6 @@ from sentinel.tracebacks import words_of
 log = structlog.get_logger(__name__)
 
 CONTENT_TYPE: Final = "application/problem+json"
-
-MOST_NAMED: Final = 100
-"""Of what is wrong with a request, so many are named: a body has room for many thousands."""
 
 
 def problem(
@@ -68,14 +66,11 @@ def invalid(
 
     Args:
         request: what is answered.
-        errors: those that are named.
-        count: of all that there are, where those are the first of them.
+        errors: what is wrong, of which the first are named.
+        count: how many there are, where these are the first of them.
     """
-    count = len(errors) if count is None else count
-    words = "1 field is not valid" if count == 1 else f"{count} fields are not valid"
-    if count > len(errors):
-        words += f", of which the first {len(errors)} are named"
-    return problem(request, 422, words, errors=errors)
+    words = counted(len(errors) if count is None else count)
+    return problem(request, 422, words, errors=errors[:MOST_NAMED])
 
 
 def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:

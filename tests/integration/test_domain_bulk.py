@@ -378,3 +378,11 @@ def test_many_end_as_one_by_one(requests: list[tuple[str, Any]]) -> None:
                 )
             )
     assert ends[0] == ends[1]
+
+
+def test_of_very_many_errors_of_an_item_the_first_are_named(client: Client) -> None:
+    item = {"name": "x", "url": "http://a.example/", **{f"k{number}": 1 for number in range(150)}}
+    answer = post(client, f"{DOMAINS}bulk/create", {"items": [item]}).json()
+    problem = answer["results"][0]["problem"]
+    assert problem["detail"] == "150 fields are not valid, of which the first 100 are named"
+    assert len(problem["errors"]) == 100
