@@ -39,6 +39,14 @@ class SignInForm(AdminAuthenticationForm):
 class OwnPasswordForm(AdminPasswordChangeForm):
     """The page on which users change their own password; the audit has it."""
 
+    def clean_old_password(self) -> str:
+        """Check the present password, unless it was tried too often: a session can be stolen."""
+        allowance = throttle().take_surely("sign-in", f"own password {self.user.pk}", PER_NAME)
+        if allowance is not None and not allowance.allowed:
+            words = f"Too many attempts: try again in {allowance.seconds} s."
+            raise ValidationError(words, code="throttled")
+        return super().clean_old_password()
+
     def save(self, commit: bool = True) -> User:
         """Store the new password."""
         user = self.user

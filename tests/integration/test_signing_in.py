@@ -256,6 +256,25 @@ def test_users_change_their_own_password() -> None:
     assert (entry.action, entry.actor_kind, entry.actor_id) == ("user.changed", "user", user.pk)
 
 
+def test_who_has_a_session_cannot_guess_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = Throttle(settings.REDIS_URL, prefix=f"test:{secrets.token_hex(8)}")
+    monkeypatch.setattr(signing_in, "throttle", lambda: fresh)
+    user = make_user()
+    browser = somewhere()
+    browser.force_login(user)
+    new = "another one of 30 characters!!"
+    form = {"old_password": "wrong", "new_password1": new, "new_password2": new}
+    for _ in range(5):
+        page = browser.post("/admin/password_change/", form).content.decode()
+        assert "Too many attempts" not in page
+    page = browser.post(
+        "/admin/password_change/", {**form, "old_password": PASSWORD}
+    ).content.decode()
+    assert "Too many attempts: try again in" in page
+    user.refresh_from_db()
+    assert not user.check_password(new)
+
+
 def test_sessions_that_are_over_do_not_pile_up() -> None:
     user = make_user()
     somewhere().force_login(user)
