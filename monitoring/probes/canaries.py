@@ -28,8 +28,15 @@ from monitoring.probes.states import Reason, State
 FRESH: Final = 0.5
 """An answer of others counts for a check in whose last seconds, or last half, it came."""
 
+SOON: Final = 0.4
+"""Canaries are asked when a check has waited for so long, and nothing was heard since it began.
+
+Its first packet is sent again after a second (RFC 6298, 2.1). Whoever asks later than that would
+not hear of a cut that has taken both and is over, and the third may come after the deadline.
+"""
+
 SLOW: Final = 1.0
-"""While a check has waited longer, and nothing else was heard for as long, canaries are asked."""
+"""While it waits on, and nothing is heard, they are asked so often."""
 
 _SPACING: Final = 0.2
 _LOOKED_AT: Final = 50  # of the checks that wait, lest a thousand tarpits take the loop's time
@@ -87,6 +94,7 @@ class Canaries:
         self._level: dict[Endpoint, int] = {}
         self._best: dict[Endpoint, int] = {}
         self._heard = {"names": -1.0, "way": -1.0}
+        self._asked = -1.0
         # Until when there was silence: from one round of it on until somebody answers.
         self._dark = {"names": -1.0, "way": -1.0}
         self._open: dict[object, tuple[float, str]] = {}
@@ -100,7 +108,7 @@ class Canaries:
         async def watched(target: Target, deadline: float) -> Outcome:
             if self._loop is None:
                 self._loop = asyncio.get_running_loop()
-                self._loop.call_later(SLOW, self._look)
+                self._loop.call_later(SOON, self._look)
             token, started = object(), time.monotonic()
             self._open[token] = started, target.url
             try:
@@ -119,24 +127,26 @@ class Canaries:
         And while there is silence, whether any wait or not, until it ends.
         """
         assert self._loop is not None
-        self._loop.call_later(SLOW, self._look)
-        if math.inf in self._dark.values():
-            self._ask_again()
-            return
+        self._loop.call_later(SOON, self._look)
         now = time.monotonic()
-        if self._next is not None or now - self._heard["way"] < SLOW > now - self._heard["names"]:
+        if self._next is not None:
+            return
+        if math.inf in self._dark.values():
+            if now - self._asked >= SLOW:
+                self._ask_again()
+            return
+        if now - self._heard["way"] < SOON > now - self._heard["names"]:
             return
         for started, url in islice(self._open.values(), _LOOKED_AT):
-            if now - started < SLOW:
+            if now - started < SOON:
                 return  # so did all that began later
             host = urlsplit(url).hostname or ""
+            if host == "localhost" or is_here(host):
+                continue
             named = not (":" in host or host.replace(".", "").isdigit())
-            if (
-                host != "localhost"
-                and not is_here(host)
-                and now - self._heard["names" if named else "way"] >= SLOW
-            ):
-                self._next = self._loop.create_task(self._round())
+            known = max(self._heard["names" if named else "way"], self._asked)
+            if known < started or now - known >= SLOW:
+                self._ask_again()
                 return
 
     def clears(self, outcome: Outcome) -> bool:
@@ -213,7 +223,7 @@ class Canaries:
             await asyncio.wait({self._running})
             await asyncio.sleep(_SPACING)
         self._running, self._next = self._next, None
-        began = time.monotonic()
+        self._asked = began = time.monotonic()
         seen, way = await asyncio.gather(self._ask_names(), self._ask_addresses())
         if self._addresses:
             seen = Seen(seen.names, way)

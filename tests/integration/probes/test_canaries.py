@@ -272,9 +272,28 @@ def test_an_answer_of_others_ends_the_silence() -> None:
     run(work())
 
 
+def test_a_cut_that_takes_a_packet_and_its_repetition_is_known_of() -> None:
+    async def work() -> None:
+        async with canary() as address:
+            with hole() as silence:
+                judge = Canaries([silence], none)
+
+                async def waits(*_: Any) -> Outcome:
+                    await asyncio.sleep(0.95)  # the packet is sent again after a second
+                    judge._addresses = [address]
+                    await asyncio.sleep(1.5)
+                    return silent()
+
+                far = Target(url=f"http://{FAR}/")
+                assert (await judge.watching(waits)(far, 0)).reason is Reason.NO_NETWORK
+
+    run(work())
+
+
 def test_silence_is_watched_to_its_end_though_no_check_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(canaries, "SOON", 0.1)
     monkeypatch.setattr(canaries, "SLOW", 0.1)
 
     async def work() -> None:
@@ -299,6 +318,7 @@ def test_silence_is_watched_to_its_end_though_no_check_waits(
 def test_a_cut_that_is_mended_before_the_check_ends_is_known_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(canaries, "SOON", 0.1)
     monkeypatch.setattr(canaries, "SLOW", 0.1)
 
     async def work() -> None:
