@@ -14,19 +14,20 @@ Pure functions. What they decide:
 The truth may lie up to one interval before either end: between two slots nobody looked.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import zip_longest
-from typing import Final
+from operator import attrgetter, itemgetter
+from typing import Final, NamedTuple
 
 from monitoring.probes.states import State
 
 ZERO: Final = timedelta(0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(NamedTuple):
     """A location found a domain in another state than before."""
 
     slot: datetime
@@ -62,8 +63,7 @@ class Schedule:
     locations: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
+class Voice(NamedTuple):
     """What a location says: what it sees, and what it last saw of the target itself."""
 
     sees: State
@@ -98,8 +98,7 @@ class Incident:
     locations: list[int] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stretch:
+class Stretch(NamedTuple):
     """A time in which one thing was true: ``down``, ``unseen`` or ``operating``."""
 
     start: datetime
@@ -161,12 +160,11 @@ def stretches(
     incident: Incident | None = None
     if any(v.target is State.DOWN for v in _of(members, voices)):
         incident = Incident(start=start, cut=True, locations=_down(members, voices))
-    events: list[Change | Watch] = sorted(
-        [*changes, *(each for each in watches if start < each.since < end)], key=_when
-    )
+    events: list[tuple[datetime, Change | Watch]] = [(each.slot, each) for each in changes]
+    events += [(each.since, each) for each in watches if start < each.since < end]
+    events.sort(key=itemgetter(0))
     at = start
-    for place, event in enumerate(events):
-        when = _when(event)
+    for place, (when, event) in enumerate(events):
         if when > at:
             yield _stretch(at, when, incident, watch, members, voices)
             at = when
@@ -177,7 +175,7 @@ def stretches(
             is_known = members is None or event.location in members
             known = voices.get(event.location, _NEW) if is_known else _NEW
             voices[event.location] = known.then(event.state)
-        if place + 1 < len(events) and _when(events[place + 1]) == when:
+        if place + 1 < len(events) and events[place + 1][0] == when:
             continue  # what happens at one instant happens together
         down = _down(members, voices)
         if incident is None and down:
@@ -203,15 +201,25 @@ def incidents_of(parts: Iterable[Stretch]) -> list[Incident]:
     return found
 
 
-def reliability(parts: Iterable[Stretch], *, start: datetime, end: datetime) -> Reliability:
-    """Return what the stretches of a longer span come to between ``start`` and ``end``."""
+def reliability(parts: Sequence[Stretch], *, start: datetime, end: datetime) -> Reliability:
+    """Return what the stretches of a longer span come to between ``start`` and ``end``.
+
+    Args:
+        parts: in order, without gaps and none of them empty.
+        start: the first instant.
+        end: the instant to stop before.
+    """
     times = dict.fromkeys(("down", "unseen", "operating"), ZERO)
-    within = []
-    for part in parts:
-        first, last = max(part.start, start), min(part.end, end)
-        if first < last:
-            times[part.kind] += last - first
-            within.append(part)
+    within = parts[
+        bisect_right(parts, start, key=attrgetter("end")) : bisect_left(
+            parts, end, key=attrgetter("start")
+        )
+    ]
+    for part in within:
+        times[part.kind] += part.end - part.start
+    if within:  # of the outermost only what lies inside
+        times[within[0].kind] -= max(start - within[0].start, ZERO)
+        times[within[-1].kind] -= max(within[-1].end - end, ZERO)
     found = incidents_of(within)
     began = sum(start <= each.start and not each.cut for each in found)
     # One that ended at the very start of the span does not touch it.
@@ -255,10 +263,6 @@ def watched(schedules: Iterable[Schedule]) -> list[Watch]:
 _NEW: Final = Voice(State.INTERNAL, None)
 
 
-def _when(event: Change | Watch) -> datetime:
-    return event.slot if isinstance(event, Change) else event.since
-
-
 def _of(members: frozenset[int] | None, voices: Mapping[int, Voice]) -> list[Voice]:
     return [v for place, v in voices.items() if members is None or place in members]
 
@@ -272,11 +276,11 @@ def _down(members: frozenset[int] | None, voices: Mapping[int, Voice]) -> list[i
 
 
 def _first(
-    events: Sequence[Change | Watch], place: int, when: datetime, location: int
+    events: Sequence[tuple[datetime, Change | Watch]], place: int, when: datetime, location: int
 ) -> Change | None:
     """Return the change by which a location came to say what it does, if it came now."""
-    while place >= 0 and _when(events[place]) == when:
-        event = events[place]
+    while place >= 0 and events[place][0] == when:
+        event = events[place][1]
         if isinstance(event, Change) and event.location == location:
             return event
         place -= 1
