@@ -59,13 +59,18 @@ class Present:
     certificate: Mapping[str, Any] | None
 
 
-def present(domain_ids: Sequence[int]) -> dict[int, Present]:
-    """Return what is known of domains now, in two queries however many they are."""
+def present(domain_ids: Sequence[int], *, results: bool = True) -> dict[int, Present]:
+    """Return what is known of domains now, in few queries however many they are.
+
+    Args:
+        domain_ids: which.
+        results: whether the newest results are asked for, too; else they are None.
+    """
     states: dict[int, list[DomainState]] = {}
     there = AnyOf(F("location__name"), F("domain__locations"))
     for row in DomainState.objects.filter(there, domain_id__in=domain_ids):
         states.setdefault(row.domain_id, []).append(row)
-    newest = _newest(domain_ids)
+    newest = _newest(domain_ids) if results else {}
     known = {}
     for domain_id in states.keys() | newest.keys():
         rows = states.get(domain_id, [])

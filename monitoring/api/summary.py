@@ -77,7 +77,7 @@ def summary(
         if last - start > LONGEST:
             raise BadParameter("from", "the span is longer than 731 days: choose a later instant")
         windows = {"span": (start, last)}
-    known = history.present([domain_id]).get(domain_id)
+    known = history.present([domain_id], results=False).get(domain_id)
     spans = rollups.spans(domain_id, list(windows.values()), location_id=place)
     found = downtimes.timeline(
         domain,
