@@ -4,7 +4,7 @@ Of what is rolled up the coarsest buckets that fit are taken. Instants are micro
 1970 here: a quarter has two thousand hours, and as integers they cost little to tell apart.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -29,12 +29,13 @@ _MOMENT: Final = timedelta(microseconds=1)
 
 _MICROS: Final = "(date_part('epoch', start) * 1000000)::bigint"
 _READ: Final = f"""
-    SELECT {_MICROS}, packed
-    FROM unnest(%(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS stretch(begins, ends)
+    SELECT {{number}}, {_MICROS}, packed
+    FROM unnest(%(begins{{number}})s::timestamptz[], %(ends{{number}})s::timestamptz[])
+         AS stretch(begins, ends)
     CROSS JOIN LATERAL (
         SELECT start, packed FROM {{table}}
         WHERE domain_id = %(domain)s AND start >= begins AND start < ends
-          AND start >= %(first)s AND start < %(last)s {{places}}
+          AND start >= %(first{{number}})s AND start < %(last{{number}})s {{places}}
     ) AS bucket
 """
 """Stretch by stretch down the primary key; the outermost bounds choose the partitions."""
@@ -158,48 +159,58 @@ def count_buckets(
         found: what to read.
         location_ids: of these locations; None for all.
     """
-    for table, stretches in ((DAYS, found.days), (HOURS, found.hours)):
-        starts, packed = _packed(table, domain_id, stretches, location_ids)
-        into.add_tallies(group(starts), packed)
     hours: Stretches = []
     for begin, end in found.fives:
         first = begin // HOUR * HOUR  # one row holds an hour; two stretches may share it
         _add(hours, max(first, hours[-1][1]) if hours else first, -(-end // HOUR) * HOUR)
+    wanted = {DAYS: found.days, HOURS: found.hours, FINE: hours}
+    read = _packed(domain_id, wanted, location_ids)
+    for table in (DAYS, HOURS):
+        starts, packed = read[table]
+        into.add_tallies(group(starts), packed)
     if not hours:
         return
-    starts, packed = _packed(FINE, domain_id, hours, location_ids)
+    starts, packed = read[FINE]
     fives = starts[:, None] + np.arange(PER_HOUR) * FIVE
     stretch = np.searchsorted([begin for begin, _ in found.fives], fives, side="right") - 1
-    wanted = (stretch >= 0) & (fives < np.array([end for _, end in found.fives])[stretch])
-    into.add_hours(np.where(wanted, group(fives), -1), packed)
+    inside = (stretch >= 0) & (fives < np.array([end for _, end in found.fives])[stretch])
+    into.add_hours(np.where(inside, group(fives), -1), packed)
 
 
 def _packed(
-    table: str, domain_id: int, stretches: Stretches, location_ids: Collection[int] | None
-) -> tuple[Ints, list[bytes]]:
-    """Return when buckets begin, and their bytes."""
-    if not stretches:
-        return np.zeros(0, np.int64), []
-    plain = connection.cursor()  # connects, and is told of what breaks
-    plain.close()
-    rows: list[tuple[int, bytes]] = []
-    # In binary: as text each byte would be two.
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        for near in _near(table, stretches):
-            values: dict[str, Any] = {
-                "domain": domain_id,
-                "begins": [moment(begin) for begin, _ in near],
-                "ends": [moment(end) for _, end in near],
-                "first": moment(near[0][0]),
-                "last": moment(near[-1][1]),
-            }
-            places = ""
-            if location_ids is not None:
-                places = "AND location_id = ANY(%(places)s::integer[])"
-                values["places"] = list(location_ids)
-            cursor.execute(_READ.format(table=table, places=places), values, binary=True)
-            rows += cursor.fetchall()
-    return np.array([start for start, _ in rows], np.int64), [packed for _, packed in rows]
+    domain_id: int, wanted: Mapping[str, Stretches], location_ids: Collection[int] | None
+) -> dict[str, tuple[Ints, list[bytes]]]:
+    """Return of each table when buckets begin, and their bytes: all in one statement."""
+    parts = [(table, near) for table, all_of in wanted.items() for near in _near(table, all_of)]
+    found: dict[str, list[tuple[int, bytes]]] = {table: [] for table in wanted}
+    values: dict[str, Any] = {"domain": domain_id}
+    places = ""
+    if location_ids is not None:
+        places = "AND location_id = ANY(%(places)s::integer[])"
+        values["places"] = list(location_ids)
+    for number, (_, near) in enumerate(parts):
+        values |= {
+            f"begins{number}": [moment(begin) for begin, _ in near],
+            f"ends{number}": [moment(end) for _, end in near],
+            f"first{number}": moment(near[0][0]),
+            f"last{number}": moment(near[-1][1]),
+        }
+    if parts:
+        statement = " UNION ALL ".join(
+            _READ.format(number=number, table=table, places=places)
+            for number, (table, _) in enumerate(parts)
+        )
+        plain = connection.cursor()  # connects, and is told of what breaks
+        plain.close()
+        # In binary: as text each byte would be two.
+        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+            cursor.execute(statement, values, binary=True)
+            for number, start, packed in cursor.fetchall():
+                found[parts[number][0]].append((start, packed))
+    return {
+        table: (np.array([start for start, _ in rows], np.int64), [packed for _, packed in rows])
+        for table, rows in found.items()
+    }
 
 
 def _near(table: str, stretches: Stretches) -> Iterator[Stretches]:
