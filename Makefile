@@ -27,7 +27,7 @@ up: install ## run the whole cluster on this machine until Ctrl-C
 	@exec $(BIN)/sentinel up
 
 test: install ## run the whole test suite, with its own servers
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: install ## format, lint, types, import contracts, migrations, deploy settings, the OpenAPI document
 	$(BIN)/ruff format --check .
