@@ -122,7 +122,7 @@ class Hop(NamedTuple):
     """One request of a check, and what came of it.
 
     Attributes:
-        url: without user info, query and fragment, which may hold secrets.
+        url: without user info, query and fragment, which may hold secrets; cut where it is endless.
         method: of this request.
         status_code: None where no answer came.
         http_version: ``1.0``, ``1.1`` or ``2``; None where no answer came.

@@ -1,9 +1,15 @@
 """What one request leaves behind while it runs: how far it came, and where to."""
 
+from typing import Final
+
 import httpx
 
 from monitoring.probes.outcome import Certificate, Hop
 from monitoring.probes.stopwatch import Stopwatch
+
+MAX_SHOWN_CHARS: Final = 2048
+"""Of an address, as many as a domain's own may have: each hop is stored with its result, and a
+Location may fill a head."""
 
 
 class Trace:
@@ -76,6 +82,7 @@ class Trace:
 
 
 def shown(url: httpx.URL) -> str:
-    """Return an address without user info, query and fragment, which may hold secrets."""
+    """Return an address without user info, query and fragment, which may hold secrets; cut."""
     path = url.raw_path.partition(b"?")[0]
-    return f"{url.scheme}://{(url.netloc + path).decode('ascii')}"
+    whole = f"{url.scheme}://{(url.netloc + path).decode('ascii')}"
+    return whole if len(whole) <= MAX_SHOWN_CHARS else whole[: MAX_SHOWN_CHARS - 1] + "…"

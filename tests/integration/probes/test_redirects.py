@@ -6,6 +6,7 @@ import pytest
 
 from monitoring.probes.guard import Guard, parse_allowed_targets
 from monitoring.probes.states import Reason, State
+from monitoring.probes.trace import MAX_SHOWN_CHARS
 from tests.integration.probes.checking import UP, check, down, ending
 from tests.integration.probes.conftest import Serve
 from tests.integration.probes.nameserver import NameServer
@@ -61,6 +62,19 @@ def test_a_redirect_is_an_answer_like_any_other_where_it_is_not_followed(
     assert (ending(refused), refused.status_code) == (down(Reason.STATUS), 302)
     assert ending(accepted) == UP
     assert (refused.redirects, accepted.redirects) == (0, 0)
+
+
+def test_of_an_endless_address_the_beginning_is_kept(serve: Serve) -> None:
+    path = "/" + "x" * 60_000
+    table = {path: answer()}
+    server = serve(routes(table))
+    table["/"] = redirects(path)
+
+    outcome = check(server.url())
+
+    assert ending(outcome) == UP
+    told = outcome.hops[1].url
+    assert told == server.url(path)[: MAX_SHOWN_CHARS - 1] + "…"
 
 
 @pytest.mark.parametrize("status", [300, 304, 305])
