@@ -9,7 +9,9 @@ cut, and servers send back parts. What stands in the target's own address is tol
 """
 
 import base64
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -23,7 +25,11 @@ RUN: Final = 12
 """Characters in a row of a secret that give it away."""
 
 _MOST_OF_A_BODY: Final = 8 * 1024
-"""Bytes of a body that are looked for: each of a text's characters is compared with all of them."""
+"""Bytes of a body that are looked for: cut into runs they take some milliseconds."""
+
+_LONG: Final = 128
+"""Characters of a text from which on the secrets are cut into runs first: an address made of bits
+of them would else have all of them searched for each bit, and other checks wait for it."""
 
 _NO_SECRETS: Final = frozenset({"accept", "content-type", "host"})
 """Headers that say what a message is and where it goes, and stand in words for people."""
@@ -36,10 +42,14 @@ def masked(text: str, target: Target) -> str:
     found = bytearray(len(text))
     lower = _lower(text)
     own = _lower(target.url)
-    for secret in dict.fromkeys(_lower(each) for each in _secrets(target)):
-        for start, end in _places(secret, lower):
-            if lower[start:end] not in own:
-                found[start:end] = b"\1" * (end - start)
+    secrets = dict.fromkeys(_lower(each) for each in _secrets(target))
+    if len(text) > _LONG:
+        places = _places_of_any(secrets, lower)
+    else:
+        places = chain.from_iterable(_places(secret, lower) for secret in secrets)
+    for start, end in places:
+        if lower[start:end] not in own:
+            found[start:end] = b"\1" * (end - start)
     return "".join(_with_masks(text, found)) if any(found) else text
 
 
@@ -87,6 +97,18 @@ def _places(secret: str, text: str) -> Iterator[tuple[int, int]]:
             for start in range(max(0, part + half - size), min(part, len(text) - size) + 1):
                 if text[start : start + size] in secret:
                     yield start, start + size
+
+
+def _places_of_any(secrets: Iterable[str], text: str) -> Iterator[tuple[int, int]]:
+    """Yield the same of all secrets, in a time that does not turn on what they have in common."""
+    runs: dict[int, set[str]] = defaultdict(set)
+    for secret in secrets:
+        size = min(len(secret), RUN)
+        runs[size].update(secret[start : start + size] for start in range(len(secret) - size + 1))
+    for size, known in runs.items():
+        for start in range(len(text) - size + 1):
+            if text[start : start + size] in known:
+                yield start, start + size
 
 
 def _with_masks(text: str, found: bytearray) -> Iterator[str]:
