@@ -117,6 +117,22 @@ def test_a_form_is_415_and_not_called_broken_json(client: Client) -> None:
     assert_problem(client.generic("POST", DOMAINS, "{", content_type="application/json"), 400)
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"name": "x", }', "line 1, column 15"),
+        ('{"name": "x", "name": "y"}', "member name twice"),
+        (' [{"interval": ' + "9" * 5000 + "}]", "a number that is too long"),
+    ],
+)
+def test_json_that_curl_calls_a_form_is_told_what_is_wrong_with_it(
+    client: Client, body: str, words: str
+) -> None:
+    kind = "application/x-www-form-urlencoded"
+    problem = assert_problem(client.generic("POST", DOMAINS, body, content_type=kind), 400)
+    assert words in problem["detail"]
+
+
 def test_a_request_without_body_needs_no_type(client: Client, make_domain: MakeDomain) -> None:
     path = f"/api/monitoring/{make_domain().pk}/check"
     assert client.generic("POST", path, content_type="text/plain").status_code == 202
