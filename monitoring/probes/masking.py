@@ -31,8 +31,12 @@ _LONG: Final = 128
 """Characters of a text from which on the secrets are cut into runs first: an address made of bits
 of them would else have all of them searched for each bit, and other checks wait for it."""
 
-_NO_SECRETS: Final = frozenset({"accept", "content-type", "host"})
-"""Headers that say what a message is and where it goes, and stand in words for people."""
+_NO_SECRETS: Final = frozenset(
+    {"accept", "accept-encoding", "accept-language", "cache-control", "content-type", "host",
+     "origin", "pragma"}
+)  # fmt: skip
+"""Headers that say what a message is, what is wished for and where it goes: servers have the same
+words for their answers, and they stand in words for people."""
 
 _LOWER: Final = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
 

@@ -61,11 +61,19 @@ def test_a_body_is_a_secret_too() -> None:
 
 def test_what_everybody_may_see_is_told() -> None:
     sender = target(
-        headers=(("Host", "shop.example"), ("Content-Type", "application/json")),
+        headers=(
+            ("Host", "shop.example"),
+            ("Content-Type", "application/json"),
+            ("cache-control", "no-cache"),
+            ("Accept-Language", "en-GB,fr"),
+            ("Origin", "http://www.shop.example"),
+        ),
         body=b'{"back": "http://shop.example/callback"}',
     )
     for text in (
         "no address for shop.example: no such name",
+        "header Cache-Control is 'no-cache, private', expected it to contain 'public'",
+        "leads to http://www.shop.example/en-gb,fr/",
         "redirected back to http://shop.example/callback",
         "header Content-Type is 'text/html', expected it to contain 'application/json'",
     ):
