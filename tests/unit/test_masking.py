@@ -1,7 +1,6 @@
 """What a server sends back of a request's secrets is in nothing that is told of the check."""
 
 import base64
-import time
 from urllib.parse import quote
 
 import pytest
@@ -97,11 +96,3 @@ def test_long_texts_are_masked_as_short_ones_are(secret: str, text: str) -> None
     sender = Target(url="http://x.y/", headers=(("X", secret),))
     rest = "-" * 150
     assert masked(f"{text}{rest}", sender) == f"{masked(text, sender)}{rest}"
-
-
-def test_an_address_made_of_bits_of_a_secret_holds_nobody_up() -> None:
-    sender = target("a" * 8000, body=b"a" * 8192)
-    text = f"{'a' * (RUN - 1)}b" * 160
-    before = time.thread_time()
-    assert masked(text, sender) == text
-    assert time.thread_time() - before < 0.04  # 0.15 where each bit is looked for
