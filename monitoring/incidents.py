@@ -26,6 +26,10 @@ from monitoring.probes.states import State
 
 ZERO: Final = timedelta(0)
 
+# By its class an enumeration's member takes a microsecond to look up, and there are thousands.
+_DOWN: Final = State.DOWN
+_INTERNAL: Final = State.INTERNAL
+
 
 class Change(NamedTuple):
     """A location found a domain in another state than before."""
@@ -71,7 +75,7 @@ class Voice(NamedTuple):
 
     def then(self, state: State) -> "Voice":
         """Return what it says after a change."""
-        return Voice(state, self.target if state is State.INTERNAL else state)
+        return Voice(state, self.target if state is _INTERNAL else state)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -158,8 +162,8 @@ def stretches(
     watch = begun[-1] if begun else None
     members = watch.locations if watch else None
     incident: Incident | None = None
-    if any(v.target is State.DOWN for v in _of(members, voices)):
-        incident = Incident(start=start, cut=True, locations=_down(members, voices))
+    if down := _down(members, voices):
+        incident = Incident(start=start, cut=True, locations=down)
     events: list[tuple[datetime, Change | Watch]] = [(each.slot, each) for each in changes]
     events += [(each.since, each) for each in watches if start < each.since < end]
     events.sort(key=itemgetter(0))
@@ -260,18 +264,15 @@ def watched(schedules: Iterable[Schedule]) -> list[Watch]:
     return found
 
 
-_NEW: Final = Voice(State.INTERNAL, None)
-
-
-def _of(members: frozenset[int] | None, voices: Mapping[int, Voice]) -> list[Voice]:
-    return [v for place, v in voices.items() if members is None or place in members]
+_NEW: Final = Voice(_INTERNAL, None)
+_NOT_WELL: Final = (_DOWN, _INTERNAL)
 
 
 def _down(members: frozenset[int] | None, voices: Mapping[int, Voice]) -> list[int]:
     return [
         place
         for place, voice in voices.items()
-        if voice.target is State.DOWN and (members is None or place in members)
+        if voice.target is _DOWN and (members is None or place in members)
     ]
 
 
@@ -296,14 +297,18 @@ def _stretch(
     voices: Mapping[int, Voice],
 ) -> Stretch:
     """Return one stretch, whose time is added to its incident's."""
-    paused = watch is not None and watch.paused
-    sees = set() if paused else {voice.sees for voice in _of(members, voices)}
+    is_down = is_well = False
+    if watch is None or not watch.paused:
+        for place, voice in voices.items():
+            if members is None or place in members:
+                is_down = is_down or voice.sees is _DOWN
+                is_well = is_well or voice.sees not in _NOT_WELL
     if incident is not None:
-        kind = "down" if State.DOWN in sees else "unseen"
-        if kind == "down":
+        kind = "down" if is_down else "unseen"
+        if is_down:
             incident.downtime += end - start
         else:
             incident.unseen += end - start
     else:
-        kind = "operating" if sees & {State.UP, State.DEGRADED} else "unseen"
+        kind = "operating" if is_well else "unseen"
     return Stretch(start=start, end=end, kind=kind, incident=incident)
