@@ -2,8 +2,7 @@
 
 Bounded: at most MOST_CHANGES changes are read at once, the newest. What lies before them is not
 known, which is said and not guessed; a page of incidents reads on from there, MOST_READS times.
-Changes between up and degraded are left in the database: no
-incident turns on them.
+Changes between up and degraded are left in the database: no incident turns on them.
 """
 
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ from monitoring.models import Location
 from monitoring.packing import NOT_UP, Kind, codes_of
 from monitoring.probes.states import State
 from monitoring.schedule import first_tick
-from monitoring.sources import moment
+from monitoring.sources import micros_of, moment
 
 MOST_CHANGES: Final = 20_000
 MOST_READS: Final = 8
@@ -53,7 +52,7 @@ _MATTERS: Final = """
 """
 # Instants as numbers: as what they are they take longer to read than all the rest.
 _CHANGES: Final = f"""
-    SELECT (date_part('epoch', slot) * 1000000)::bigint, location_id, to_state, reason, detail
+    SELECT {micros_of("slot")}, location_id, to_state, reason, detail
     FROM unnest(%(places)s::integer[]) AS place CROSS JOIN LATERAL (
         SELECT slot, location_id, to_state, reason, detail FROM monitoring_transition
         WHERE {_MATTERS} AND slot >= %(start)s ORDER BY slot DESC LIMIT %(most)s
