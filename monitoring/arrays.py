@@ -25,6 +25,11 @@ def array_literal(values: Iterable[object]) -> str:
         raise TypeError(f"{error} is no type that is stored") from None
 
 
+def array_columns(rows: Iterable[Iterable[object]]) -> list[str]:
+    """Return the columns of rows, each as the text of an array: a parameter of ``unnest``."""
+    return [array_literal(column) for column in zip(*rows, strict=True)]
+
+
 def _null(_: None) -> str:
     return "NULL"
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from django.db import connection
 
-from monitoring.arrays import array_literal
+from monitoring.arrays import array_columns, array_literal
 from monitoring.hindsight import Place, revise
 from monitoring.ledger import Row
 from monitoring.probes.outcome import Certificate
@@ -227,7 +227,7 @@ def _newer(chains: Mapping[Place, Sequence[Row]]) -> dict[Place, datetime]:
     with connection.cursor() as cursor:
         # The bound is a constant, so that only the partitions since then are opened.
         since = min(slot for _, _, slot in places)
-        cursor.execute(_NEWER, [*_columns(places), since, *_columns(own)])
+        cursor.execute(_NEWER, [*array_columns(places), since, *array_columns(own)])
         return {(domain_id, place): slot for domain_id, place, slot in cursor.fetchall()}
 
 
@@ -246,9 +246,9 @@ def _look_back(
     lacking, moved = revise(late, since, until=until)
     with connection.cursor() as cursor:
         if lacking:
-            cursor.execute(_REMEMBER, _columns([each.transition for each in lacking]))
+            cursor.execute(_REMEMBER, array_columns([each.transition for each in lacking]))
         if moved:
-            cursor.execute(_MOVE, _columns([each.present for each in moved]))
+            cursor.execute(_MOVE, array_columns([each.present for each in moved]))
 
 
 def _write(
@@ -264,17 +264,17 @@ def _write(
                 (*place, each.after.value, each.row.started_at or each.row.slot, each.row.slot)
                 for place, each in last.items()
             ]
-            cursor.execute(_MOVE, _columns(states))
-            cursor.execute(_REMEMBER, _columns([_transition(each) for each in changes]))
+            cursor.execute(_MOVE, array_columns(states))
+            cursor.execute(_REMEMBER, array_columns([_transition(each) for each in changes]))
         if shown:
             certificates = [
                 (*place, _text(each), None if each is None else each.not_after)
                 for place, each in shown.items()
             ]
-            cursor.execute(_SHOW, _columns(certificates))
+            cursor.execute(_SHOW, array_columns(certificates))
         if lanes:
             cursor.execute(
-                _CHANGE_LANE, _columns([(*place, int(slow)) for place, slow in lanes.items()])
+                _CHANGE_LANE, array_columns([(*place, int(slow)) for place, slow in lanes.items()])
             )
 
 
@@ -289,7 +289,3 @@ def _transition(change: _Change) -> tuple[Any, ...]:
         None if outcome.reason is None else outcome.reason.value,
         outcome.detail,
     )
-
-
-def _columns(rows: Sequence[tuple[Any, ...]]) -> list[str]:
-    return [array_literal(column) for column in zip(*rows, strict=True)]

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from django.db import connection
 
-from monitoring.arrays import array_literal
+from monitoring.arrays import array_columns
 from monitoring.ledger import RAW
 
 Place = tuple[int, int]
@@ -149,9 +149,9 @@ def revise(
                 other.append((*place, each.seen.slot, each.before))
     with connection.cursor() as cursor:
         if gone:
-            cursor.execute(_TAKE_BACK, _columns(gone))
+            cursor.execute(_TAKE_BACK, array_columns(gone))
         if other:
-            cursor.execute(_CORRECT, _columns(other))
+            cursor.execute(_CORRECT, array_columns(other))
     return lacking, moved
 
 
@@ -192,8 +192,4 @@ def _told(spans: Mapping[Place, tuple[datetime, datetime]]) -> dict[Place, _Told
 
 def _values(spans: Mapping[Place, tuple[datetime, datetime]]) -> dict[str, Any]:
     rows = [(*place, *span) for place, span in spans.items()]
-    return dict(zip(("domains", "places", "firsts", "lasts"), _columns(rows), strict=True))
-
-
-def _columns(rows: list[tuple[Any, ...]]) -> list[str]:
-    return [array_literal(column) for column in zip(*rows, strict=True)]
+    return dict(zip(("domains", "places", "firsts", "lasts"), array_columns(rows), strict=True))
